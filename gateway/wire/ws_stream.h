@@ -1,0 +1,78 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ws_stream.h - what a client sends after the handshake: bytes in, events out.
+ *
+ * Frames may arrive cut anywhere. Payload is unmasked in place and handed on
+ * as it arrives, never assembled; only a frame header or a control frame that
+ * a read has cut is kept, in the struct. RFC 6455 sections 5, 6.2, 7.1, 8.1.
+ * No I/O, no allocation. */
+#ifndef GW_WS_STREAM_H
+#define GW_WS_STREAM_H
+
+#include "../base/utf8.h"
+#include "ws_frame.h"
+
+struct ws_stream_limits {
+    uint64_t message_bytes;  /* whole message: 1009; 0 = any size */
+    uint32_t fragments;      /* frames of one message: 1008; 0 = any number */
+};
+
+struct ws_stream {
+    uint64_t frame_left;    /* payload bytes of this frame still to come */
+    uint64_t message_bytes; /* of this message, announced so far */
+    uint64_t frames;        /* frames completed headers of, all opcodes */
+    uint32_t fragments;     /* frames of this message so far */
+    uint8_t key[4];
+    uint8_t phase;     /* position in the key, 0-3 */
+    uint8_t opcode;    /* of the frame being read */
+    uint8_t message;   /* WS_TEXT or WS_BINARY within a message, else 0 */
+    bool in_frame;     /* header done, payload or its end still to come */
+    bool fin;          /* the frame being read is its message's last */
+    bool begun;        /* the message has yielded WS_GOT_DATA before */
+    bool closed;       /* a Close frame has come: all that follows is ignored */
+    uint8_t held;      /* bytes in hold[] */
+    struct utf8 utf8;  /* of the message, when it is text */
+    uint8_t hold[128]; /* a cut header, or a control frame's payload */
+};
+
+enum ws_got {
+    WS_GOT_MORE,  /* all input consumed, nothing to tell */
+    WS_GOT_DATA,  /* payload of a text or binary message */
+    WS_GOT_PING,  /* payload to be echoed in a pong */
+    WS_GOT_PONG,
+    WS_GOT_CLOSE, /* code and reason; no event follows */
+    WS_GOT_FAULT, /* code says why; no event follows */
+};
+
+struct ws_event {
+    uint8_t *p; /* payload: valid until the next call */
+    size_t n;
+    uint8_t opcode; /* DATA: WS_TEXT or WS_BINARY, also in continuations */
+    bool first;     /* DATA: these bytes begin a message */
+    bool last;      /* DATA: these bytes end it (n may then be 0) */
+    uint16_t code;  /* CLOSE: as received, or WS_CODE_NONE; FAULT: to send */
+    const char *why; /* FAULT: static text for log and close reason */
+};
+
+/* A read's bytes. `in` advances over what was consumed. Payload is written at
+ * `out` (out <= in), so that the payloads of consecutive data frames lie side
+ * by side and can leave as one write; control payloads never go there. The
+ * caller sets out = in to begin a run of its own. */
+struct ws_input {
+    uint8_t *in, *end;
+    uint8_t *out;
+};
+
+/* Consume input up to the next event. Call until it returns WS_GOT_MORE or
+ * one of the final events. DATA events with n == 0 are given only when they
+ * begin or end a message. Text is validated as it arrives: a bad slice is
+ * never yielded. */
+enum ws_got ws_stream_next(struct ws_stream *s, struct ws_input *input,
+                           const struct ws_stream_limits *limits,
+                           struct ws_event *event);
+
+/* Write a Close payload (code and a reason cut to fit, at a character's
+ * border) to out[WS_CONTROL_MAX]; code WS_CODE_NONE gives an empty one.
+ * Returns its size. */
+size_t ws_close_payload(uint8_t *out, uint16_t code, const char *reason);
+
+#endif
