@@ -1,0 +1,46 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* err.c - texts are formatted aside first, so that an argument may well be
+ * the text that is being replaced. */
+#include "err.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+
+static void format(struct err *e, const char *fmt, va_list args)
+{
+    if (vsnprintf(e->text, sizeof(e->text), fmt, args) < 0)
+        e->text[0] = '\0'; /* no memory, or an impossible wide character */
+}
+
+int err_set(struct err *e, const char *fmt, ...)
+{
+    struct err fresh;
+    va_list args;
+
+    va_start(args, fmt);
+    format(&fresh, fmt, args);
+    va_end(args);
+    memcpy(e->text, fresh.text, strlen(fresh.text) + 1);
+    return -1;
+}
+
+int err_prepend(struct err *e, const char *fmt, ...)
+{
+    struct err fresh;
+    va_list args;
+
+    va_start(args, fmt);
+    format(&fresh, fmt, args);
+    va_end(args);
+
+    size_t used = strlen(fresh.text);
+    const char *const parts[] = {": ", e->text};
+    for (size_t i = 0; i < LEN(parts); i++) {
+        size_t n = min_size(strlen(parts[i]), sizeof(fresh.text) - 1 - used);
+        memcpy(fresh.text + used, parts[i], n);
+        used += n;
+    }
+    fresh.text[used] = '\0';
+    memcpy(e->text, fresh.text, used + 1);
+    return -1;
+}

@@ -1,0 +1,115 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conn.h - one non-blocking stream connection on a loop, plain or TLS.
+ *
+ * Reading goes through the loop's shared buffer: the owner gets the bytes of
+ * one read and must take them all. Writing is tried at once; what the kernel
+ * refuses is queued, and the queue is freed when it is empty. An idle
+ * connection is this struct and, with TLS, OpenSSL's. */
+#ifndef GW_CONN_H
+#define GW_CONN_H
+
+#include "loop.h"
+
+#include <openssl/ssl.h>
+#include <sys/uio.h>
+
+struct conn;
+
+/* Calls to the owner. Each may close the connection; none comes afterwards. */
+struct conn_ops {
+    /* TLS only: the handshake is done. */
+    void (*on_open)(struct conn *c);
+    /* p[0..n) has arrived, n > 0; LOOP_HEADROOM scratch bytes precede it. */
+    void (*on_data)(struct conn *c, uint8_t *p, size_t n);
+    /* The peer sent its last byte. The connection can still be written. */
+    void (*on_eof)(struct conn *c);
+    /* The queue stood above the high mark and is below the low one now. */
+    void (*on_drained)(struct conn *c);
+    /* The connection broke: reset, a write to nobody, a TLS error. `error`
+     * is an errno, or EPROTO for TLS. The owner closes it. */
+    void (*on_error)(struct conn *c, int error);
+};
+
+struct conn_marks {
+    size_t high, low; /* bytes */
+};
+
+/* Queued output: whole frames, or the rest of one. */
+struct chunk {
+    struct chunk *next;
+    uint32_t off, len, cap;
+    uint8_t bytes[];
+};
+
+struct conn {
+    struct loop *loop;
+    const struct conn_ops *ops;
+    void *owner;
+    ev_io io;
+    struct loop_later later; /* frees the struct */
+
+    struct chunk *out, *out_tail; /* bytes the kernel did not take */
+    struct chunk *urgent;         /* one control frame that goes first */
+    size_t queued;                /* bytes in out, urgent and tls->rest */
+    const struct conn_marks *marks; /* lives as long as the conn */
+    double progress_at; /* last time the queue began or shrank; see stalled */
+
+    struct tls_conn *tls; /* or NULL */
+    uint64_t bytes_in, bytes_out; /* on the socket */
+
+    bool paused;    /* the owner wants no data */
+    bool eof;       /* the peer's FIN was seen */
+    bool told_eof;
+    bool full;      /* above the high mark, on_drained owed */
+    bool finishing; /* FIN after the queue */
+    bool finished;  /* FIN sent */
+    bool failed;    /* on_error owed or told */
+    bool closed;
+    bool opened;    /* TLS: on_open told */
+};
+
+/* Take over the connected socket fd (closed on failure too). `ssl`, if not
+ * NULL, is a fresh object that the conn then owns: as accept or connect state
+ * was set, the handshake begins. Reading starts at once.
+ * NULL: out of memory. */
+struct conn *conn_open(struct loop *l, int fd, SSL *ssl,
+                       const struct conn_ops *ops, void *owner,
+                       const struct conn_marks *marks);
+
+/* Hand the connection to another owner. */
+void conn_adopt(struct conn *c, const struct conn_ops *ops, void *owner);
+
+enum conn_sent { CONN_SENT, CONN_FULL, CONN_GONE };
+
+/* Send p[0..n), or keep what the kernel does not take. CONN_FULL: taken, but
+ * the queue stands above its high mark; on_drained follows. A failing
+ * connection gives CONN_GONE, and on_error comes in the next turn. */
+enum conn_sent conn_send(struct conn *c, const void *p, size_t n);
+enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n);
+
+/* Send a control frame before everything queued, after the frame under way.
+ * One slot: a newer one replaces one that is still waiting. */
+enum conn_sent conn_send_urgent(struct conn *c, const void *p, size_t n);
+
+void conn_pause(struct conn *c);
+void conn_resume(struct conn *c);
+
+/* Send what is queued, then FIN (TLS: close_notify first). */
+void conn_finish(struct conn *c);
+
+/* Drop everything and close. `reset`: send RST. No callback follows; the
+ * memory goes at the end of the turn. May be called twice. */
+void conn_close(struct conn *c, bool reset);
+
+/* Whether output has waited `ms` or more without progress. */
+bool conn_stalled(const struct conn *c, unsigned ms);
+
+/* When conn_stalled will be true if nothing moves; 0: never. */
+double conn_stalls_at(const struct conn *c, unsigned ms);
+
+static inline size_t conn_queued(const struct conn *c)
+{
+    return c->queued;
+}
+
+#endif

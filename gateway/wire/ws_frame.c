@@ -1,0 +1,123 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* ws_frame.c - the bits of RFC 6455 section 5.2, and the XOR of 5.3. */
+#include "ws_frame.h"
+
+enum { LEN_16 = 126, LEN_64 = 127 }; /* 7-bit lengths that announce others */
+
+static bool is_control(uint8_t opcode)
+{
+    return (opcode & 0x8) != 0;
+}
+
+static bool opcode_known(uint8_t opcode)
+{
+    return opcode <= WS_BINARY || (opcode >= WS_CLOSE && opcode <= WS_PONG);
+}
+
+static uint64_t get_be(const uint8_t *p, size_t n)
+{
+    uint64_t v = 0;
+
+    for (size_t i = 0; i < n; i++)
+        v = v << 8 | p[i];
+    return v;
+}
+
+/* Each check is made as soon as its bytes are there: a peer that is wrong in
+ * its first byte is told so without waiting for the rest. */
+int ws_head_decode(struct ws_head *h, const uint8_t *p, size_t n)
+{
+    if (n == 0)
+        return 0;
+    h->fin = p[0] & 0x80;
+    h->rsv = p[0] >> 4 & 0x7;
+    h->opcode = p[0] & 0xf;
+    if (!opcode_known(h->opcode) || (is_control(h->opcode) && !h->fin))
+        return -1;
+    if (n < 2)
+        return 0;
+
+    h->masked = p[1] & 0x80;
+    h->payload_len = p[1] & 0x7f;
+    if (is_control(h->opcode) && h->payload_len > WS_CONTROL_MAX)
+        return -1;
+
+    size_t size = 2;
+    if (h->payload_len >= LEN_16) {
+        size_t more = h->payload_len == LEN_16 ? 2 : 8;
+        if (n < size + more)
+            return 0;
+        h->payload_len = get_be(p + size, more);
+        if (h->payload_len < (more == 2 ? LEN_16 : UINT64_C(0x10000)) ||
+            h->payload_len > INT64_MAX)
+            return -1;
+        size += more;
+    }
+    if (h->masked) {
+        if (n < size + sizeof(h->key))
+            return 0;
+        memcpy(h->key, p + size, sizeof(h->key));
+        size += sizeof(h->key);
+    }
+    return (int)size;
+}
+
+size_t ws_head_encode_before(uint8_t *end, bool fin, uint8_t opcode,
+                             uint64_t payload_len)
+{
+    size_t more = payload_len < LEN_16 ? 0 : payload_len <= 0xffff ? 2 : 8;
+    uint8_t len7 = more == 0   ? (uint8_t)payload_len
+                   : more == 2 ? LEN_16
+                               : LEN_64;
+    uint8_t *p = end - 2 - more;
+
+    p[0] = (uint8_t)((fin ? 0x80 : 0) | opcode);
+    p[1] = len7;
+    for (size_t i = more; i > 0; i--) {
+        p[1 + i] = (uint8_t)payload_len;
+        payload_len >>= 8;
+    }
+    return 2 + more;
+}
+
+/* A block is read whole before it is written, and blocks go upward: so the
+ * destination may lie below the source at any distance. Compilers turn the
+ * inner loop into vector instructions. */
+struct block {
+    uint64_t word[8];
+};
+
+void ws_unmask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4],
+               unsigned phase)
+{
+    uint32_t k;
+    uint64_t kk;
+    size_t i = 0;
+
+    memcpy(&k, key, sizeof(k));
+    kk = (uint64_t)k << 32 | k;
+    memcpy(&k, (const uint8_t *)&kk + phase % 4, sizeof(k));
+    kk = (uint64_t)k << 32 | k; /* begins at the phase, on any machine */
+
+    for (struct block b; n - i >= sizeof(b); i += sizeof(b)) {
+        memcpy(&b, src + i, sizeof(b));
+        for (size_t w = 0; w < LEN(b.word); w++)
+            b.word[w] ^= kk;
+        memcpy(dst + i, &b, sizeof(b));
+    }
+    for (uint64_t word; n - i >= sizeof(word); i += sizeof(word)) {
+        memcpy(&word, src + i, sizeof(word));
+        word ^= kk;
+        memcpy(dst + i, &word, sizeof(word));
+    }
+    uint8_t rest[sizeof(kk)];
+    memcpy(rest, &kk, sizeof(kk));
+    for (size_t r = 0; i < n; i++, r++)
+        dst[i] = src[i] ^ rest[r];
+}
+
+bool ws_code_valid(unsigned code)
+{
+    return (code >= 1000 && code <= 1003) || (code >= 1007 && code <= 1014) ||
+           (code >= 3000 && code <= 4999);
+}
