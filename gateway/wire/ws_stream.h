@@ -28,7 +28,7 @@ struct ws_stream {
     bool in_frame;     /* header done, payload or its end still to come */
     bool fin;          /* the frame being read is its message's last */
     bool begun;        /* the message has yielded WS_GOT_DATA before */
-    bool closed;       /* a Close frame has come: all that follows is ignored */
+    bool closed;       /* a final event was given: what follows is ignored */
     uint8_t held;      /* bytes in hold[] */
     struct utf8 utf8;  /* of the message, when it is text */
     uint8_t hold[128]; /* a cut header, or a control frame's payload */
@@ -39,12 +39,13 @@ enum ws_got {
     WS_GOT_DATA,  /* payload of a text or binary message */
     WS_GOT_PING,  /* payload to be echoed in a pong */
     WS_GOT_PONG,
-    WS_GOT_CLOSE, /* code and reason; no event follows */
+    WS_GOT_CLOSE, /* code, and the reason in p and n; no event follows */
     WS_GOT_FAULT, /* code says why; no event follows */
 };
 
 struct ws_event {
-    uint8_t *p; /* payload: valid until the next call */
+    uint8_t *p; /* payload: valid until the next call, and DATA beyond it,
+                   as long as the run and the input buffer last */
     size_t n;
     uint8_t opcode; /* DATA: WS_TEXT or WS_BINARY, also in continuations */
     bool first;     /* DATA: these bytes begin a message */
@@ -54,18 +55,24 @@ struct ws_event {
 };
 
 /* A read's bytes. `in` advances over what was consumed. Payload is written at
- * `out` (out <= in), so that the payloads of consecutive data frames lie side
- * by side and can leave as one write; control payloads never go there. The
- * caller sets out = in to begin a run of its own. */
+ * `out` (out <= in), which advances too, so that the payloads of consecutive
+ * data frames lie side by side and can leave as one write; control payloads
+ * never go there.
+ *
+ * The caller sets out = NULL to begin a run: its first payload is unmasked
+ * where it lies, nothing moves. A frame whose header came in the same input
+ * then has free bytes before p: a client's header is four bytes longer than
+ * the server's for the same payload, so that an answer's header fits. Setting
+ * out to any place up to `in` is allowed as well: payload is moved there. */
 struct ws_input {
     uint8_t *in, *end;
     uint8_t *out;
 };
 
 /* Consume input up to the next event. Call until it returns WS_GOT_MORE or
- * one of the final events. DATA events with n == 0 are given only when they
- * begin or end a message. Text is validated as it arrives: a bad slice is
- * never yielded. */
+ * one of the final events; later calls only consume. A DATA event has n == 0
+ * only when it ends a message: empty fragments before that are counted, not
+ * told. Text is validated as it arrives: a bad slice is never yielded. */
 enum ws_got ws_stream_next(struct ws_stream *s, struct ws_input *input,
                            const struct ws_stream_limits *limits,
                            struct ws_event *event);
