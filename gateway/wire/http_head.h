@@ -37,7 +37,8 @@ struct http_head {
  * Returns the size of the head including its empty line; 0 if more bytes are
  * needed; or a negative HTTP status: -400 malformed, -414, -431 over a limit,
  * -405 not GET or HEAD, -413 a body is announced, -505 not HTTP/1.x.
- * Slices point into p. */
+ * The status does not depend on how the bytes were cut. Slices point into p;
+ * after a failure they may be empty. */
 int http_head_parse(struct http_head *h, const char *p, size_t n,
                     size_t *scanned, const struct http_limits *limits);
 
