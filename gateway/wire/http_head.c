@@ -74,7 +74,7 @@ static size_t span(struct slice s, size_t i, bool (*is)(char))
     return i;
 }
 
-static bool is_token(struct slice s)
+bool http_is_token(struct slice s)
 {
     return s.n > 0 && span(s, 0, is_tchar) == s.n;
 }
@@ -177,7 +177,7 @@ static int parse_request_line(struct http_head *h, struct slice line,
     struct slice target = cut(&line, ' ');
     struct slice version = line;
 
-    if (!is_token(h->method) || version.n != strlen("HTTP/1.1") ||
+    if (!http_is_token(h->method) || version.n != strlen("HTTP/1.1") ||
         memcmp(version.p, "HTTP/", 5) != 0 || !is_digit(version.p[5]) ||
         version.p[6] != '.' || !is_digit(version.p[7]))
         return BAD_REQUEST;
@@ -211,7 +211,7 @@ static int parse_field(struct http_head *h, struct slice line)
     f->name = cut(&line, ':');
     /* No colon: the cut has taken all. A folded line begins with a blank,
      * which is no token either. */
-    if (f->name.p + f->name.n == line.p || !is_token(f->name))
+    if (f->name.p + f->name.n == line.p || !http_is_token(f->name))
         return BAD_REQUEST;
     f->value = trim(line);
     h->n_fields++;

@@ -57,6 +57,9 @@ bool http_head_has_token(const struct http_head *h, const char *name,
  * advance it. False at the end. */
 bool http_list_next(struct slice *list, struct slice *element);
 
+/* RFC 9110 section 5.6.2. */
+bool http_is_token(struct slice s);
+
 bool slice_ieq(struct slice a, struct slice b); /* ASCII case-insensitive */
 
 #endif

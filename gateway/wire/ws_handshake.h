@@ -23,7 +23,8 @@ struct ws_offer {
 int ws_handshake_check(const struct http_head *h, struct ws_offer *offer,
                        const char **why);
 
-/* Section 4.2.2, item 5.4: the Sec-WebSocket-Accept value, NUL-terminated. */
+/* Section 4.2.2, item 5.4: the Sec-WebSocket-Accept value, NUL-terminated; ""
+ * when out of memory. */
 void ws_accept_key(struct slice key, char out[WS_ACCEPT_LEN + 1]);
 
 /* Choose the subprotocol to answer. `allowed` lists the route's (n == 0: any).
@@ -40,7 +41,7 @@ bool ws_token_is_credential(struct slice token);
 
 /* Write the 101 head to out[0..cap). `subprotocol` may be empty; `extra` is
  * further complete field lines, each with CRLF, or "". Returns its size, or 0
- * if there is no room. */
+ * if there is no room or no memory. Not NUL-terminated. */
 size_t ws_handshake_answer(char *out, size_t cap, struct slice key,
                            struct slice subprotocol, const char *extra);
 
