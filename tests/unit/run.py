@@ -1,0 +1,76 @@
+# SPDX-License-Identifier: Apache-2.0
+"""Run unit test programs one after the other and add up what they say.
+
+    run.py PROGRAM...
+
+Each is a cmocka program. Its output is shown when it fails; a crash, a hang
+or a program without a test counts as a failure. The last line reads
+"N passed, N failed".
+"""
+
+import os
+import re
+import subprocess
+import sys
+import time
+
+TIMEOUT_S = 300
+
+SANITIZERS = {
+    "ASAN_OPTIONS": "abort_on_error=0:detect_leaks=1:detect_stack_use_after_return=1",
+    "UBSAN_OPTIONS": "print_stacktrace=1:halt_on_error=1",
+    "TSAN_OPTIONS": "halt_on_error=1:second_deadlock_stack=1",
+}
+
+
+def counts(output):
+    """What cmocka's closing lines tell: (passed, failed, skipped)."""
+
+    def number(word):
+        found = re.findall(rf"^\[ *{word} *\] (\d+) test\(s\)", output, re.M)
+        return sum(map(int, found))
+
+    return number("PASSED"), number("FAILED"), number("SKIPPED")
+
+
+def run(program):
+    began = time.monotonic()
+    env = {**SANITIZERS, **os.environ}
+    try:
+        done = subprocess.run(
+            [program],
+            env=env,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            timeout=TIMEOUT_S,
+            check=False,
+        )
+        output, status = done.stdout, done.returncode
+    except subprocess.TimeoutExpired as e:
+        output, status = (e.stdout or b"") + b"\ntimed out\n", -1
+    output = output.decode(errors="replace")
+    passed, failed, skipped = counts(output)
+    if failed == 0 and (status != 0 or passed == 0):
+        failed = 1  # crashed, or tested nothing
+    took = time.monotonic() - began
+    word = "FAILED" if failed else "ok"
+    name = os.path.basename(program)
+    print(f"{name:32} {word:6} {passed:4} passed {took:6.2f} s", flush=True)
+    if failed:
+        print(output, f"exit status {status}", sep="", flush=True)
+    return passed, failed, skipped
+
+
+def main():
+    results = [run(p) for p in sys.argv[1:]]
+    passed, failed, skipped = map(sum, zip(*results)) if results else (0, 0, 0)
+    if not results:
+        print("no unit test found")
+        failed = 1
+    extra = f", {skipped} skipped" if skipped else ""
+    print(f"{passed} passed, {failed} failed{extra}")
+    return 1 if failed else 0
+
+
+sys.exit(main())
