@@ -7,7 +7,8 @@
  *     2026-01-31T12:00:00.123Z info session-end sid=... key=value ...
  * or one JSON object with the same keys. Values are escaped: control
  * characters (C0, C1), quotes, invalid UTF-8 and bidirectional overrides never
- * reach a terminal as they are; a value is cut at 1 KiB. */
+ * reach a terminal as they are; a value is cut at 1 KiB, and a field for which
+ * a line of 8 KiB has no room is left out with cut=true. */
 #ifndef GW_LOG_H
 #define GW_LOG_H
 
@@ -39,10 +40,16 @@ static inline struct log_field log_i64(const char *key, int64_t value)
 {
     return (struct log_field){key, LOG_I64, {0}, (uint64_t)value};
 }
+/* Written as seconds: 1.234 */
+static inline struct log_field log_ms(const char *key, uint64_t ms)
+{
+    return (struct log_field){key, LOG_MS, {0}, ms};
+}
 
-/* Start the writer. json: JSON lines, else text. When stderr is a journal
- * stream (JOURNAL_STREAM is set) text lines begin with <N>, the syslog
- * priority. May be called once; before it, lines are written directly. */
+/* Start the writer. json: JSON lines, else text. When stderr is the stream
+ * that JOURNAL_STREAM names, text lines begin with <N>, the syslog priority,
+ * and carry no time. Without a writer, before the start and after the stop,
+ * lines are written directly, or dropped where that would block. */
 void log_start(bool json, enum log_severity level);
 
 /* Write what is in the ring (waiting at most 1 s) and stop the writer. */
