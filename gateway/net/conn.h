@@ -10,7 +10,7 @@
 
 #include "loop.h"
 
-#include <openssl/ssl.h>
+#include <openssl/types.h>
 #include <sys/uio.h>
 
 struct conn;
@@ -34,12 +34,18 @@ struct conn_marks {
     size_t high, low; /* bytes */
 };
 
-/* Queued output: whole frames, or the rest of one. */
+/* Queued output. A chunk ends where a send ended, so that a control frame
+ * can go between two chunks. */
 struct chunk {
     struct chunk *next;
-    uint32_t off, len, cap;
+    size_t off, len, cap; /* bytes[off..len) is still to be sent */
+    bool begun;           /* what stands before bytes[off] has left: nothing
+                             may come in between */
+    bool sealed;          /* TLS records; at most the first chunk is */
     uint8_t bytes[];
 };
+
+struct tls_conn;
 
 struct conn {
     struct loop *loop;
@@ -50,7 +56,7 @@ struct conn {
 
     struct chunk *out, *out_tail; /* bytes the kernel did not take */
     struct chunk *urgent;         /* one control frame that goes first */
-    size_t queued;                /* bytes in out, urgent and tls->rest */
+    size_t queued;                /* bytes in out and urgent */
     const struct conn_marks *marks; /* lives as long as the conn */
     double progress_at; /* last time the queue began or shrank; see stalled */
 
@@ -59,13 +65,13 @@ struct conn {
 
     bool paused;    /* the owner wants no data */
     bool eof;       /* the peer's FIN was seen */
-    bool told_eof;
+    bool told_eof;  /* on_eof was called */
     bool full;      /* above the high mark, on_drained owed */
     bool finishing; /* FIN after the queue */
     bool finished;  /* FIN sent */
-    bool failed;    /* on_error owed or told */
+    bool broken;    /* writing failed: what is there to read still counts */
     bool closed;
-    bool opened;    /* TLS: on_open told */
+    int error;      /* errno of the failure, told by on_error */
 };
 
 /* Take over the connected socket fd (closed on failure too). `ssl`, if not

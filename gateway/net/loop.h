@@ -26,6 +26,7 @@ struct loop {
     uint8_t *read_buf;
     size_t read_cap;
     uint8_t *cipher_buf; /* LOOP_CIPHER: one write's TLS records */
+    size_t cipher_len;
     uint8_t *raw_buf;    /* read_cap: one read's TLS records */
     struct loop_later *later;
     ev_prepare prepare;

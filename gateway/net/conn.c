@@ -1,0 +1,671 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* conn.c - reading, writing at once, queueing the rest, closing in order.
+ *
+ * The output queue, from the front: a sealed chunk (TLS records the kernel
+ * did not take), then plain chunks; `urgent` goes in as soon as no frame is
+ * under way. */
+#include "conn.h"
+#include "tls_conn.h"
+
+#include <errno.h>
+#include <openssl/ssl.h>
+#include <stdlib.h>
+#include <sys/socket.h>
+#include <unistd.h>
+
+enum {
+    CHUNK_MIN = 4096 - sizeof(struct chunk), /* small sends share a chunk */
+    FLUSH_IOV = 16,
+    FLUSH_TURNS = 4,         /* writes per writable event: fairness */
+    SEALED_MAX = 512 << 10,  /* of one peer that makes us answer and never
+                                reads, as with TLS key updates */
+};
+
+/* ---- watching ---------------------------------------------------------- */
+
+static void conn_watch(struct conn *c)
+{
+    int events = 0;
+    if (!c->paused && !c->eof)
+        events |= EV_READ;
+    if (c->queued > 0 && !c->broken)
+        events |= EV_WRITE;
+
+    int now = ev_is_active(&c->io) ? c->io.events & (EV_READ | EV_WRITE) : 0;
+    if (now == events)
+        return;
+    bool pending = ev_is_pending(&c->io); /* stopping forgets a fed event */
+    ev_io_stop(c->loop->ev, &c->io);
+    ev_io_modify(&c->io, events);
+    if (events)
+        ev_io_start(c->loop->ev, &c->io);
+    if (pending)
+        ev_feed_event(c->loop->ev, &c->io, EV_CUSTOM);
+}
+
+/* See to it that the owner hears of something in the next turn. */
+static void conn_nudge(struct conn *c)
+{
+    ev_feed_event(c->loop->ev, &c->io, EV_CUSTOM);
+}
+
+/* ---- the queue --------------------------------------------------------- */
+
+static void queue_grew(struct conn *c, size_t n)
+{
+    if (c->queued == 0)
+        c->progress_at = loop_now(c->loop);
+    c->queued += n;
+    if (c->queued > c->marks->high)
+        c->full = true;
+}
+
+static void queue_pop(struct conn *c)
+{
+    struct chunk *k = c->out;
+    c->out = k->next;
+    if (!c->out)
+        c->out_tail = NULL;
+    free(k);
+}
+
+static void queue_drop(struct conn *c)
+{
+    while (c->out)
+        queue_pop(c);
+    free(c->urgent);
+    c->urgent = NULL;
+    c->queued = 0;
+}
+
+/* Writing has failed for good. What the peer sent before is still read, so
+ * that nothing received is lost; on_error comes when that is done. */
+static void conn_break(struct conn *c, int error)
+{
+    if (c->broken)
+        return;
+    c->broken = true;
+    c->error = error;
+    queue_drop(c);
+    conn_watch(c);
+    if (c->eof || error == ENOMEM || error == EPROTO) {
+        c->eof = true;
+        conn_watch(c);
+        conn_nudge(c);
+    }
+}
+
+static struct chunk *chunk_new(size_t cap)
+{
+    struct chunk *k = malloc(sizeof *k + cap);
+    if (k)
+        *k = (struct chunk){.cap = cap};
+    return k;
+}
+
+static void chunk_append(struct chunk *k, const void *p, size_t n)
+{
+    memcpy(k->bytes + k->len, p, n);
+    k->len += n;
+}
+
+/* Queue what is left of v[0..n) after `skip` bytes. `begun`: the peer has
+ * the beginning of it. */
+static int queue_put(struct conn *c, const struct iovec *v, int n,
+                     size_t total, size_t skip, bool begun)
+{
+    struct chunk *k = c->out_tail;
+    size_t left = total - skip;
+
+    if (!k || k->sealed || k->cap - k->len < left) {
+        k = chunk_new(max_size(left, CHUNK_MIN));
+        if (!k)
+            return -1;
+        k->begun = begun;
+        if (c->out_tail)
+            c->out_tail->next = k;
+        else
+            c->out = k;
+        c->out_tail = k;
+    }
+    for (int i = 0; i < n; i++) {
+        size_t cut = min_size(skip, v[i].iov_len);
+        chunk_append(k, (const uint8_t *)v[i].iov_base + cut,
+                     v[i].iov_len - cut);
+        skip -= cut;
+    }
+    queue_grew(c, left);
+    return 0;
+}
+
+/* ---- writing, plain ---------------------------------------------------- */
+
+/* Returns bytes taken, 0 when it would block, -1 with errno. */
+static ssize_t socket_write(struct conn *c, const struct iovec *v, int n)
+{
+    ssize_t w;
+    do {
+        if (n == 1) {
+            w = send(c->io.fd, v->iov_base, v->iov_len, MSG_NOSIGNAL);
+        } else {
+            struct msghdr m = {.msg_iov = (struct iovec *)(uintptr_t)v,
+                               .msg_iovlen = (size_t)n};
+            w = sendmsg(c->io.fd, &m, MSG_NOSIGNAL);
+        }
+    } while (w < 0 && errno == EINTR);
+    if (w < 0)
+        return errno == EAGAIN ? 0 : -1;
+    c->bytes_out += (uint64_t)w;
+    return w;
+}
+
+static bool urgent_is_next(const struct conn *c)
+{
+    return c->urgent && (c->urgent->begun || !c->out || !c->out->begun);
+}
+
+/* The next bytes to leave, in order, as at most FLUSH_IOV pieces. */
+static int queue_iov(const struct conn *c, struct iovec *v)
+{
+    int n = 0;
+    const struct chunk *k = c->out;
+
+    if (!urgent_is_next(c) && k) {
+        v[n++] = (struct iovec){(void *)(uintptr_t)(k->bytes + k->off),
+                                k->len - k->off};
+        k = k->next;
+    }
+    if (c->urgent)
+        v[n++] = (struct iovec){c->urgent->bytes + c->urgent->off,
+                                c->urgent->len - c->urgent->off};
+    for (; k && n < FLUSH_IOV; k = k->next)
+        v[n++] = (struct iovec){(void *)(uintptr_t)(k->bytes + k->off),
+                                k->len - k->off};
+    return n;
+}
+
+/* Take w bytes off the front, in the order of queue_iov. */
+static void queue_advance(struct conn *c, size_t w)
+{
+    c->queued -= w;
+    c->progress_at = loop_now(c->loop);
+    while (w > 0) {
+        bool urgent = urgent_is_next(c);
+        struct chunk *k = urgent ? c->urgent : c->out;
+        size_t took = min_size(w, k->len - k->off);
+        k->off += took;
+        k->begun = true;
+        w -= took;
+        if (k->off < k->len)
+            return;
+        if (urgent) {
+            free(c->urgent);
+            c->urgent = NULL;
+        } else {
+            queue_pop(c);
+        }
+    }
+}
+
+/* 1: the queue is empty, 0: the kernel is full, -1: broken. */
+static int flush_plain(struct conn *c)
+{
+    for (int turn = 0; turn < FLUSH_TURNS && c->queued > 0; turn++) {
+        struct iovec v[FLUSH_IOV];
+        int n = queue_iov(c, v);
+        ssize_t w = socket_write(c, v, n);
+        if (w < 0)
+            return -1;
+        if (w == 0)
+            return 0;
+        queue_advance(c, (size_t)w);
+    }
+    return c->queued == 0;
+}
+
+/* ---- writing, TLS ------------------------------------------------------ */
+
+/* Records that the kernel does not take go to the front of the queue, or
+ * behind the ones that are there. */
+static int sealed_put(struct conn *c, const uint8_t *p, size_t n)
+{
+    struct chunk *old = c->out && c->out->sealed ? c->out : NULL;
+    size_t had = old ? old->len - old->off : 0;
+    if (had + n > SEALED_MAX)
+        return -1;
+    struct chunk *k = chunk_new(had + n);
+    if (!k)
+        return -1;
+    k->sealed = k->begun = true;
+    if (old) {
+        chunk_append(k, old->bytes + old->off, had);
+        queue_pop(c);
+    }
+    chunk_append(k, p, n);
+    k->next = c->out;
+    c->out = k;
+    if (!c->out_tail)
+        c->out_tail = k;
+    queue_grew(c, n);
+    return 0;
+}
+
+/* Write what the cipher buffer holds: 1 all of it is with the kernel, 0 some
+ * is queued, -1 broken. */
+static int cipher_flush(struct conn *c)
+{
+    struct loop *l = c->loop;
+    size_t n = l->cipher_len;
+    ssize_t w = 0;
+
+    l->cipher_len = 0;
+    if (n == 0 || c->broken)
+        return 1;
+    if (!c->out || !c->out->sealed) {
+        w = socket_write(c, &(struct iovec){l->cipher_buf, n}, 1);
+        if (w < 0)
+            return -1;
+    }
+    if ((size_t)w == n)
+        return 1;
+    if (sealed_put(c, l->cipher_buf + w, n - (size_t)w) < 0) {
+        errno = ENOMEM;
+        return -1;
+    }
+    return 0;
+}
+
+/* Seal v[0..n) and write it: bytes sealed (the rest waits for room), or -1
+ * with errno. */
+static ssize_t sealed_write(struct conn *c, const struct iovec *v, int n)
+{
+    size_t done = 0;
+    int room = 1;
+    for (int i = 0; i < n && room == 1; i++) {
+        size_t off = 0;
+        while (off < v[i].iov_len && room == 1) {
+            ssize_t s = tls_conn_write(c->tls,
+                                       (const uint8_t *)v[i].iov_base + off,
+                                       v[i].iov_len - off);
+            if (s == TLS_FAILED) {
+                errno = EPROTO;
+                return -1;
+            }
+            off += (size_t)s;
+            if (off < v[i].iov_len)
+                room = cipher_flush(c);
+        }
+        done += off;
+    }
+    if (room >= 0)
+        room = cipher_flush(c);
+    return room < 0 ? -1 : (ssize_t)done;
+}
+
+/* As flush_plain. */
+static int flush_tls(struct conn *c)
+{
+    for (int turn = 0; turn < FLUSH_TURNS && c->queued > 0; turn++) {
+        struct chunk *k = c->out;
+        if (k && k->sealed) {
+            ssize_t w = socket_write(
+                c, &(struct iovec){k->bytes + k->off, k->len - k->off}, 1);
+            if (w < 0)
+                return -1;
+            k->off += (size_t)w;
+            c->queued -= (size_t)w;
+            if (w > 0)
+                c->progress_at = loop_now(c->loop);
+            if (k->off < k->len)
+                return 0;
+            queue_pop(c);
+            continue;
+        }
+        struct iovec v[FLUSH_IOV];
+        int n = queue_iov(c, v);
+        size_t before = c->queued;
+        /* Sealing takes plain bytes off the queue and may put records back
+         * at its front: account for the first before the second. */
+        struct chunk *out = c->out, *tail = c->out_tail;
+        c->out = c->out_tail = NULL;
+        ssize_t w = sealed_write(c, v, n);
+        struct chunk *sealed = c->out;
+        c->out = out;
+        c->out_tail = tail;
+        if (w >= 0)
+            queue_advance(c, (size_t)w);
+        if (sealed) {
+            sealed->next = c->out;
+            c->out = sealed;
+            if (!c->out_tail)
+                c->out_tail = sealed;
+        }
+        if (w < 0)
+            return -1;
+        if (before == c->queued)
+            return 0;
+    }
+    return c->queued == 0;
+}
+
+/* ---- sending ----------------------------------------------------------- */
+
+static void finish_now(struct conn *c)
+{
+    if (c->tls) {
+        tls_conn_shutdown(c->tls);
+        if (cipher_flush(c) < 0) {
+            conn_break(c, errno);
+            return;
+        }
+        if (c->queued > 0)
+            return; /* again when the close_notify has left */
+    }
+    c->finished = true;
+    shutdown(c->io.fd, SHUT_WR);
+}
+
+static void conn_flush(struct conn *c)
+{
+    int r = c->tls ? flush_tls(c) : flush_plain(c);
+    if (r < 0) {
+        conn_break(c, errno);
+        return;
+    }
+    if (c->queued == 0 && c->finishing && !c->finished)
+        finish_now(c);
+    conn_watch(c);
+    if (c->full && c->queued <= c->marks->low) {
+        c->full = false;
+        c->ops->on_drained(c);
+    }
+}
+
+enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n)
+{
+    size_t total = 0;
+    ssize_t w = 0;
+
+    if (c->closed || c->broken || c->finishing)
+        return CONN_GONE;
+    for (int i = 0; i < n; i++)
+        total += v[i].iov_len;
+    if (c->queued == 0) {
+        w = c->tls ? sealed_write(c, v, n) : socket_write(c, v, n);
+        if (w < 0) {
+            conn_break(c, errno);
+            return CONN_GONE;
+        }
+    }
+    if ((size_t)w < total &&
+        queue_put(c, v, n, total, (size_t)w, w > 0) < 0) {
+        conn_break(c, ENOMEM);
+        return CONN_GONE;
+    }
+    if (c->queued > 0)
+        conn_watch(c);
+    return c->full ? CONN_FULL : CONN_SENT;
+}
+
+enum conn_sent conn_send(struct conn *c, const void *p, size_t n)
+{
+    return conn_sendv(c, &(struct iovec){(void *)(uintptr_t)p, n}, 1);
+}
+
+enum conn_sent conn_send_urgent(struct conn *c, const void *p, size_t n)
+{
+    if (c->queued == 0 || c->closed || c->broken || c->finishing ||
+        (c->urgent && c->urgent->begun))
+        return conn_send(c, p, n);
+
+    struct chunk *k = chunk_new(n);
+    if (!k) {
+        conn_break(c, ENOMEM);
+        return CONN_GONE;
+    }
+    chunk_append(k, p, n);
+    if (c->urgent)
+        c->queued -= c->urgent->len;
+    free(c->urgent);
+    c->urgent = k;
+    queue_grew(c, n);
+    return c->full ? CONN_FULL : CONN_SENT;
+}
+
+/* ---- reading ----------------------------------------------------------- */
+
+static void tell_eof(struct conn *c)
+{
+    if (c->told_eof || c->paused || c->closed)
+        return;
+    c->told_eof = true;
+    if (c->broken)
+        c->ops->on_error(c, c->error);
+    else
+        c->ops->on_eof(c);
+}
+
+static void saw_eof(struct conn *c)
+{
+    c->eof = true;
+    conn_watch(c);
+}
+
+/* The connection can be neither read nor written any more. */
+static void saw_error(struct conn *c, int error)
+{
+    if (!c->broken) {
+        c->broken = true;
+        c->error = error;
+        queue_drop(c);
+    }
+    saw_eof(c);
+    tell_eof(c);
+}
+
+/* One read's bytes into buf. Returns them, 0 when there is nothing to go on
+ * with (errors are told). At the end of the stream c->eof is set. */
+static size_t socket_read(struct conn *c, uint8_t *buf)
+{
+    ssize_t n = recv(c->io.fd, buf, c->loop->read_cap, 0);
+    if (n > 0) {
+        c->bytes_in += (uint64_t)n;
+        return (size_t)n;
+    }
+    if (n == 0)
+        saw_eof(c);
+    else if (errno != EAGAIN && errno != EINTR)
+        saw_error(c, errno);
+    return 0;
+}
+
+static void read_plain(struct conn *c)
+{
+    uint8_t *p = c->loop->read_buf + LOOP_HEADROOM;
+    size_t n = socket_read(c, p);
+    if (n > 0)
+        c->ops->on_data(c, p, n);
+    else if (c->eof)
+        tell_eof(c);
+}
+
+/* All that can be decrypted of one read, told as one piece. False when there
+ * is no more. */
+static bool pump_tls(struct conn *c)
+{
+    uint8_t *p = c->loop->read_buf + LOOP_HEADROOM;
+    size_t n = 0;
+    ssize_t r = 1;
+
+    while (n < c->loop->read_cap && r > 0) {
+        r = tls_conn_read(c->tls, p + n, c->loop->read_cap - n);
+        if (r > 0)
+            n += (size_t)r;
+    }
+    if (cipher_flush(c) < 0)
+        conn_break(c, errno);
+    else if (c->queued > 0)
+        conn_watch(c);
+    if (n > 0)
+        c->ops->on_data(c, p, n);
+    if (c->closed)
+        return false;
+    if (r == TLS_FAILED)
+        saw_error(c, EPROTO);
+    else if (r == TLS_CLOSED)
+        saw_eof(c);
+    return r > 0 && !c->closed;
+}
+
+static bool tls_begin(struct conn *c)
+{
+    int r = tls_conn_handshake(c->tls);
+    if (cipher_flush(c) < 0 || r == TLS_FAILED) {
+        saw_error(c, EPROTO);
+        return false;
+    }
+    if (c->queued > 0)
+        conn_watch(c);
+    if (r == TLS_MORE) {
+        if (c->eof)
+            saw_error(c, ECONNRESET);
+        return false;
+    }
+    c->ops->on_open(c);
+    return !c->closed;
+}
+
+static void read_tls(struct conn *c)
+{
+    if (!tls_conn_pending(c->tls) && !c->eof) {
+        size_t n = socket_read(c, c->loop->raw_buf);
+        if (c->closed || c->told_eof || (n == 0 && !c->eof))
+            return;
+        tls_conn_feed(c->tls, c->loop->raw_buf, n);
+    }
+    if (c->tls->ready || tls_begin(c))
+        while (!c->paused && pump_tls(c))
+            ;
+    if (c->closed)
+        return;
+    if (tls_conn_hold(c->tls) < 0) {
+        saw_error(c, ENOMEM);
+        return;
+    }
+    if (c->eof && (c->broken || !tls_conn_pending(c->tls)))
+        tell_eof(c);
+}
+
+static void conn_io_cb(struct ev_loop *ev, ev_io *w, int revents)
+{
+    struct conn *c = container_of(w, struct conn, io);
+    (void)ev;
+
+    if (revents & EV_WRITE && c->queued > 0 && !c->broken) {
+        conn_flush(c);
+        if (c->closed)
+            return;
+    }
+    if (c->paused)
+        return;
+    if (c->eof && !(c->tls && tls_conn_pending(c->tls)))
+        tell_eof(c);
+    else if (revents & (EV_READ | EV_CUSTOM))
+        c->tls ? read_tls(c) : read_plain(c);
+}
+
+void conn_pause(struct conn *c)
+{
+    if (c->paused || c->closed)
+        return;
+    c->paused = true;
+    conn_watch(c);
+}
+
+void conn_resume(struct conn *c)
+{
+    if (!c->paused || c->closed)
+        return;
+    c->paused = false;
+    conn_watch(c);
+    if ((c->tls && tls_conn_pending(c->tls)) || (c->eof && !c->told_eof))
+        conn_nudge(c);
+}
+
+/* ---- life -------------------------------------------------------------- */
+
+struct conn *conn_open(struct loop *l, int fd, SSL *ssl,
+                       const struct conn_ops *ops, void *owner,
+                       const struct conn_marks *marks)
+{
+    struct conn *c = calloc(1, sizeof *c);
+    if (!c) {
+        close(fd);
+        SSL_free(ssl);
+        return NULL;
+    }
+    c->loop = l;
+    c->ops = ops;
+    c->owner = owner;
+    c->marks = marks;
+    ev_io_init(&c->io, conn_io_cb, fd, EV_READ);
+    if (ssl && !(c->tls = tls_conn_new(l, ssl))) {
+        close(fd);
+        free(c);
+        return NULL;
+    }
+    ev_io_start(l->ev, &c->io);
+    if (ssl && !SSL_is_server(ssl))
+        conn_nudge(c); /* a client speaks first */
+    return c;
+}
+
+void conn_adopt(struct conn *c, const struct conn_ops *ops, void *owner)
+{
+    c->ops = ops;
+    c->owner = owner;
+}
+
+void conn_finish(struct conn *c)
+{
+    if (c->finishing || c->closed)
+        return;
+    c->finishing = true;
+    if (!c->broken && c->queued == 0) {
+        finish_now(c);
+        conn_watch(c);
+    }
+}
+
+static void conn_free(struct loop_later *later)
+{
+    struct conn *c = container_of(later, struct conn, later);
+    tls_conn_free(c->tls);
+    free(c);
+}
+
+void conn_close(struct conn *c, bool reset)
+{
+    if (c->closed)
+        return;
+    c->closed = true;
+    ev_io_stop(c->loop->ev, &c->io);
+    queue_drop(c);
+    if (reset)
+        setsockopt(c->io.fd, SOL_SOCKET, SO_LINGER,
+                   &(struct linger){.l_onoff = 1}, sizeof(struct linger));
+    close(c->io.fd);
+    c->later.fn = conn_free;
+    loop_defer(c->loop, &c->later);
+}
+
+double conn_stalls_at(const struct conn *c, unsigned ms)
+{
+    return c->queued > 0 && ms > 0 ? c->progress_at + ms / 1000. : 0;
+}
+
+bool conn_stalled(const struct conn *c, unsigned ms)
+{
+    double at = conn_stalls_at(c, ms);
+    return at != 0 && at <= loop_now(c->loop);
+}

@@ -1,0 +1,56 @@
+/* SPDX-License-Identifier: Apache-2.0 */
+/* loop.c - one thread's event loop, its shared buffers, its end of turn. */
+#include "loop.h"
+
+#include <stdlib.h>
+
+static void loop_prepare_cb(struct ev_loop *ev, ev_prepare *w, int revents)
+{
+    struct loop *l = container_of(w, struct loop, prepare);
+    (void)ev, (void)revents;
+
+    while (l->later) {
+        struct loop_later *later = l->later;
+        l->later = later->next;
+        later->fn(later);
+    }
+}
+
+int loop_init(struct loop *l, size_t read_cap)
+{
+    *l = (struct loop){.read_cap = read_cap};
+    l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    l->read_buf = malloc(LOOP_HEADROOM + read_cap);
+    l->raw_buf = malloc(read_cap);
+    l->cipher_buf = malloc(LOOP_CIPHER);
+    if (!l->ev || !l->read_buf || !l->raw_buf || !l->cipher_buf) {
+        loop_fini(l);
+        return -1;
+    }
+    ev_prepare_init(&l->prepare, loop_prepare_cb);
+    ev_prepare_start(l->ev, &l->prepare);
+    ev_unref(l->ev); /* it alone must not keep the loop running */
+    return 0;
+}
+
+void loop_fini(struct loop *l)
+{
+    if (l->ev) {
+        loop_prepare_cb(l->ev, &l->prepare, 0);
+        if (ev_is_active(&l->prepare)) {
+            ev_ref(l->ev);
+            ev_prepare_stop(l->ev, &l->prepare);
+        }
+        ev_loop_destroy(l->ev);
+    }
+    free(l->read_buf);
+    free(l->raw_buf);
+    free(l->cipher_buf);
+    *l = (struct loop){0};
+}
+
+void loop_defer(struct loop *l, struct loop_later *later)
+{
+    later->next = l->later;
+    l->later = later;
+}
