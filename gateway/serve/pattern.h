@@ -4,13 +4,15 @@
  *     /vnc            exactly this path
  *     /db/{name}      one segment of any text, remembered as {path.name}
  *     /files/{rest*}  this segment and all that follow, as {path.rest}
- *     /app/...        the path /app/ and all below it; "/..." is every path
+ *     /app/...        the path /app/ and all below it; "/..." is every path;
+ *                     a last segment of "*" says the same
  *
  *     example.com     this host; *.example.com any name below it; none: any
  *
- * Paths are compared after percent-decoding, a segment at a time; a decoded
- * '/' or NUL never matches a placeholder. A path with "." or ".." segments,
- * or with an invalid escape, matches nothing. */
+ * Paths are compared after percent-decoding, a segment at a time. A
+ * placeholder never matches an empty segment, a decoded '/' or NUL, or a text
+ * that finds no room in struct captures. A path with "." or ".." segments, or
+ * with an invalid escape, matches nothing. */
 #ifndef GW_PATTERN_H
 #define GW_PATTERN_H
 

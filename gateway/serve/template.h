@@ -27,9 +27,10 @@ enum template_kind {
     TEMPLATE_PATH,     /* of a file: no '/', no leading '.', no control */
 };
 
-/* Fill in `text` to out[0..cap), NUL-terminated. Returns the length, or -1
- * with *why: a value is missing, empty, holds a character that its place does
- * not allow, or there is no room. */
+/* Fill in `text` to out[0..cap), NUL-terminated; cap > 0. Returns the length,
+ * or -1 with *why, which then points into `out`: a value is missing, empty,
+ * given twice, holds a character that its place does not allow, or there is
+ * no room. *why quotes names of the template, never what a client sent. */
 int template_fill(const char *text, const struct template_values *v,
                   enum template_kind kind, char *out, size_t cap,
                   const char **why);
