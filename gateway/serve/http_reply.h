@@ -5,10 +5,15 @@
 
 #include "../base/base.h"
 
-enum { HTTP_REPLY_MAX = 2048 };
+#include <time.h>
+
+enum { HTTP_REPLY_MAX = 2048, HTTP_DATE_SIZE = 30 };
 
 /* "Bad Gateway" for 502 ...; never NULL. */
 const char *http_status_text(int status);
+
+/* "Sun, 06 Nov 1994 08:49:37 GMT" (RFC 9110 section 5.6.7), with its NUL. */
+void http_date(char out[HTTP_DATE_SIZE], time_t t);
 
 struct http_reply {
     int status;
