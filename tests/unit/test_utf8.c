@@ -81,7 +81,7 @@ static uint8_t telling_byte(struct rng *r)
 
 static void agrees_on_samples_of_four_and_more(void **state)
 {
-    struct rng r = {20};
+    struct rng r = rng_of(20);
     uint8_t p[12];
     (void)state;
 

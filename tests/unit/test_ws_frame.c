@@ -150,7 +150,7 @@ static void check_unmask(const uint8_t *fill, size_t at, size_t distance,
 
 static void unmasks_as_defined(void **state)
 {
-    struct rng r = {7};
+    struct rng r = rng_of(7);
     uint8_t fill[ARENA];
     (void)state;
 

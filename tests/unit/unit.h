@@ -43,6 +43,11 @@ struct rng {
     uint64_t state; /* not 0 */
 };
 
+static inline struct rng rng_of(uint32_t seed)
+{
+    return (struct rng){(seed + UINT64_C(1)) * UINT64_C(0x9e3779b97f4a7c15)};
+}
+
 static inline uint32_t rng_next(struct rng *r)
 {
     r->state ^= r->state << 13;
