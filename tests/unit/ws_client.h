@@ -13,19 +13,9 @@
 #ifndef GW_WS_CLIENT_H
 #define GW_WS_CLIENT_H
 
-#include <stdio.h>
-#include <stdlib.h>
-
 #include "../../gateway/wire/ws_stream.h"
+#include "../check.h"
 #include "utf8_model.h"
-
-#define CHECK(what)                                                            \
-    do {                                                                       \
-        if (!(what)) {                                                         \
-            fprintf(stderr, "%s:%d: not so: %s\n", __FILE__, __LINE__, #what); \
-            abort();                                                           \
-        }                                                                      \
-    } while (0)
 
 struct bytes {
     uint8_t *p;
