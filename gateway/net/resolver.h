@@ -23,9 +23,11 @@ enum resolved {
 struct resolver;       /* one per loop */
 struct resolver_query; /* one question under way */
 
-/* `servers`: "ip:port,ip:port" instead of the system's, for tests; or NULL.
+/* `servers`: NULL for the system's, in /etc/resolv.conf, which is read again
+ * when it has changed; or the path of another such file, or "ip:port,ip:port".
  * NULL: c-ares could not start. */
 struct resolver *resolver_new(struct loop *l, const char *servers);
+/* Questions under way are forgotten. */
 void resolver_free(struct resolver *r);
 
 typedef void (*resolver_cb)(void *ctx, enum resolved result,
@@ -36,7 +38,8 @@ typedef void (*resolver_cb)(void *ctx, enum resolved result,
  * a hostile server could answer. /etc/hosts is honoured. Answers are cached
  * for their TTL (1 s to 5 min; failures 1 s), at most 1,024 names.
  * cb is never called before the return; it may come from the next turn of the
- * loop for literals and cached names. NULL: out of memory. */
+ * loop for literals and cached names. When it is called, the query is gone.
+ * NULL: out of memory. */
 struct resolver_query *resolver_ask(struct resolver *r, const char *host,
                                     uint16_t port, resolver_cb cb, void *ctx);
 
