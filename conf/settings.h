@@ -26,16 +26,20 @@ struct certificate_settings {
 };
 
 enum tls_version { TLS_1_2, TLS_1_3 };
-enum client_cert { CLIENT_CERT_NONE, CLIENT_CERT_OPTIONAL, CLIENT_CERT_REQUIRED };
+enum client_cert {
+    CLIENT_CERT_NONE,
+    CLIENT_CERT_OPTIONAL,
+    CLIENT_CERT_REQUIRED
+};
 
 struct tls_settings {
     /* The first is the default; others are chosen by SNI. */
     struct certificate_settings *certificates;
     size_t n_certificates;
     enum tls_version min_version;
-    char *ciphers;     /* TLS 1.2 list; NULL: our default */
+    char *ciphers;      /* TLS 1.2 list; NULL: our default */
     char *ciphersuites; /* TLS 1.3 list; NULL: OpenSSL's default */
-    char *client_ca;   /* PEM file of authorities for client certificates */
+    char *client_ca;    /* PEM file of authorities for client certificates */
     enum client_cert client_certificate;
     bool tickets;
 };
@@ -43,13 +47,13 @@ struct tls_settings {
 enum listen_kind { LISTEN_TCP, LISTEN_UNIX, LISTEN_FD };
 
 struct listener_settings {
-    char *url;  /* as written: ws://ADDR:PORT, wss://..., unix:PATH, fd:N */
+    char *url; /* as written: ws://ADDR:PORT, wss://..., unix:PATH, fd:N */
     enum listen_kind kind;
     bool tls;
-    char *host; /* LISTEN_TCP: address, NULL = every address, dual-stack */
-    int port;   /* 0: chosen by the kernel */
-    char *path; /* LISTEN_UNIX */
-    int fd;     /* LISTEN_FD: inherited, or -1 */
+    char *host;    /* LISTEN_TCP: address, NULL = every address, dual-stack */
+    int port;      /* 0: chosen by the kernel */
+    char *path;    /* LISTEN_UNIX */
+    int fd;        /* LISTEN_FD: inherited, or -1 */
     unsigned mode; /* LISTEN_UNIX: permission bits */
     struct tls_settings tls_settings;
     char *where; /* "file:line:column" or the flag, for errors */
@@ -69,6 +73,8 @@ struct route_settings {
     struct string_list subprotocols; /* n == 0: any */
     struct string_list origins;      /* n == 0: the global list */
     uint64_t max_message;            /* 0: limits.max_message */
+    char *folder; /* that file names in options are relative to; NULL: the
+                     working directory */
     char *where;
 };
 
@@ -85,13 +91,12 @@ struct limit_settings {
 struct timeout_settings {
     unsigned tls_handshake, request, connect, write_stall;
     unsigned ping_interval, pong_wait, close, linger;
-    unsigned idle;  /* no data either way; 0: never */
-    unsigned drain; /* SIGTERM to the end of the last session */
+    unsigned idle;       /* no data either way; 0: never */
+    unsigned drain;      /* SIGTERM to the end of the last session */
     unsigned keep_alive; /* between two plain HTTP requests */
 };
 
 enum log_format { LOG_FORMAT_TEXT, LOG_FORMAT_JSON };
-
 
 struct settings {
     struct listener_settings *listeners;
@@ -103,7 +108,7 @@ struct settings {
     struct string_list origins;       /* n == 0: any origin */
     struct string_list plugins;       /* .so files */
     char *web;                        /* directory served at /, or NULL */
-    char *admin;    /* unix:PATH or loopback ADDR:PORT, or NULL */
+    char *admin;      /* unix:PATH or loopback ADDR:PORT, or NULL */
     unsigned workers; /* 0: one per CPU */
     enum log_format log_format;
     enum log_severity log_level;
@@ -121,9 +126,9 @@ struct settings_source {
 
 enum settings_action {
     SETTINGS_RUN,
-    SETTINGS_CHECK,  /* --check: validate, say so, exit 0 */
+    SETTINGS_CHECK,   /* --check: validate, say so, exit 0 */
     SETTINGS_PRINTED, /* --help, --version, --schema...: done, exit 0 */
-    SETTINGS_BAD,    /* errors were written to `errors`, exit 64 or 78 */
+    SETTINGS_BAD,     /* errors were written to `errors`, exit 64 or 78 */
 };
 
 /* Read the defaults, the configuration file (--config), then the flags, in
