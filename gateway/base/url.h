@@ -6,6 +6,8 @@
  *
  * RFC 3986 syntax with two liberties: the authority may be a comma-separated
  * list of endpoints, and {placeholders} may stand anywhere after the scheme.
+ * What is inside one, delimiters included, is not looked at; "{{" and "}}"
+ * stand for braces.
  * No percent-decoding happens except in query values (url_param). */
 #ifndef GW_URL_H
 #define GW_URL_H
@@ -29,7 +31,8 @@ struct url {
 
 /* Take `text` apart; the slices point into it. Returns 0, or -1 with why
  * pointing at a static sentence: no scheme, a control character or space,
- * unbalanced braces, too many parameters. A '#' is an error. */
+ * unbalanced braces, too many parameters or one without a name. A '#' is an
+ * error. */
 int url_parse(struct url *u, struct slice text, const char **why);
 
 struct endpoint {
@@ -39,11 +42,13 @@ struct endpoint {
 
 /* Take the first endpoint of a comma-separated list ("host", "host:port",
  * "[v6]:port", "{query.address}") from `list`, and advance it past the comma.
- * Returns 1, 0 when the list is empty, -1 when malformed. A lone placeholder
- * yields it as host with no port. */
+ * Returns 1, 0 when the list is empty, -1 when malformed: an element is empty,
+ * its host is, or holds more than letters, digits, "-._*" and placeholders (in
+ * brackets: ":.%-_"). A lone placeholder yields it as host with no port. */
 int endpoint_next(struct slice *list, struct endpoint *e);
 
-/* Decimal port 1-65535 (0 only if allow_zero); -1 otherwise. */
+/* Decimal port 1-65535 without leading zeros (0 only if allow_zero); -1
+ * otherwise. */
 int port_parse(struct slice s, bool allow_zero);
 
 /* Percent-decode s into out[0..cap), NUL-terminated; '+' stays '+'.

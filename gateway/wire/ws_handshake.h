@@ -29,7 +29,7 @@ void ws_accept_key(struct slice key, char out[WS_ACCEPT_LEN + 1]);
 
 /* Choose the subprotocol to answer. `allowed` lists the route's (n == 0: any).
  * Tokens are case-sensitive and tried in the client's order. A token that is
- * a credential ("bearer.", "base64url.bearer." prefixes; see
+ * a credential ("bearer.", "base64url.bearer." prefixes in any case; see
  * ws_token_is_credential) is never chosen.
  * Returns the index of the offered token, -1 to answer none, or -2 if the
  * route's list has no match: 400. A route with a list accepts a client that
