@@ -13,7 +13,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 /* A copy of exactly n bytes, so that a sanitizer sees one byte too far. */
 static inline void *copy_of(const void *p, size_t n)
 {
-    void *copy = malloc(n ? n : 1);
+    void *copy = calloc(n ? n : 1, 1);
 
     CHECK(copy);
     if (n > 0)

@@ -23,7 +23,7 @@
 /* A copy of exactly n bytes, so that a sanitizer sees one byte too far. */
 static inline void *copy_of(const void *p, size_t n)
 {
-    void *copy = malloc(n ? n : 1);
+    void *copy = calloc(n ? n : 1, 1);
 
     assert_non_null(copy);
     if (n > 0)
