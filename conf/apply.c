@@ -5,9 +5,9 @@
  * make a small document very long. */
 #include "apply.h"
 
+#include "../gateway/base/suggest.h"
 #include "expand.h"
 #include "file.h"
-#include "suggest.h"
 #include "value.h"
 
 #include <assert.h>

@@ -7,8 +7,8 @@
  * the same list. */
 #include "flags.h"
 
+#include "../gateway/base/suggest.h"
 #include "apply.h"
-#include "suggest.h"
 
 #include <argp.h>
 #include <assert.h>

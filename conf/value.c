@@ -3,7 +3,7 @@
 #include "value.h"
 
 #include "../gateway/base/quantity.h"
-#include "suggest.h"
+#include "../gateway/base/suggest.h"
 
 #include <assert.h>
 #include <inttypes.h>

@@ -1,9 +1,9 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* suggest.h - the known word nearest to a misspelt one. */
-#ifndef GW_CONF_SUGGEST_H
-#define GW_CONF_SUGGEST_H
+#ifndef GW_SUGGEST_H
+#define GW_SUGGEST_H
 
-#include "../gateway/base/base.h"
+#include "base.h"
 
 struct suggest {
     struct slice word; /* as written */
