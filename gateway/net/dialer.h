@@ -3,7 +3,9 @@
  *
  * Endpoints are tried in order (failover); within one, every address, a new
  * attempt beginning 250 ms after the last while that one goes on (RFC 8305
- * section 5) or as soon as it fails. The first to connect wins. */
+ * section 5) or as soon as it fails. The first to connect wins. So that a
+ * silent endpoint does not use up the time of those after it, each has an equal
+ * share of what is left; its attempts then go on beside the next one's. */
 #ifndef GW_DIALER_H
 #define GW_DIALER_H
 
@@ -29,14 +31,16 @@ struct dial_ops {
     /* `why` is static or valid for the call: "connection refused" ... */
     void (*failed)(void *ctx, enum dial_result result, const char *why);
     /* Whether this address may be dialled: host and port as configured or
-     * asked for, and the resolved address. NULL: every one. */
+     * asked for, and the resolved address; for Unix the path, 0 and NULL.
+     * permit NULL: every one. It must not cancel the dial. */
     bool (*permit)(void *ctx, const char *host, uint16_t port,
                    const struct address *a);
 };
 
 /* `address`: "host:port,host:port" or, if is_unix, a path ('@' first: an
- * abstract name). Nothing is called before the return. After connected or
- * failed the dialer is gone. NULL: out of memory. */
+ * abstract name). `timeout_ms` is for all attempts together; 0: none but the
+ * kernel's. Nothing is called before the return. When connected or failed is
+ * called the dialer is gone. NULL: out of memory. */
 struct dialer *dialer_start(struct loop *l, struct resolver *r,
                             const char *address, bool is_unix,
                             uint16_t default_port, unsigned timeout_ms,
