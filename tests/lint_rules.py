@@ -30,14 +30,14 @@ MAY_INCLUDE = [
     ("gateway/", ["gateway/", SETTINGS, "bridges/"]),
     ("conf/", [BASE]),
     ("bridges/", [CONTRACT]),
-    ("tests/", ["gateway/", "conf/", "bridges/"]),
+    ("tests/", ["gateway/", "conf/", "bridges/", "tests/"]),
 ]
 
 # System header -> the directories that may use it.
 ONLY_IN = {
     r"ev\.h": [NET, SERVE, "gateway/", "tests/"],
-    r"sys/(socket|un)\.h|netinet/.*|netdb\.h|arpa/inet\.h": [
-        NET, SERVE, "gateway/main", "gateway/worker", "conf/", "bridges/", "tests/",
+    r"sys/(socket|epoll)\.h|netdb\.h": [
+        NET, SERVE, "gateway/", "bridges/", "tests/",
     ],
     r"yaml\.h": ["conf/"],
     r"ares\.h": [NET],
@@ -55,12 +55,14 @@ BANNED = {
     "sprintf": "snprintf",
     "strcat": "snprintf",
     "strcpy": "memcpy of a known length",
-    "strncat": "snprintf",
     "strncpy": "memcpy of a known length",
     "strtok": "strchr, or struct slice",
     "system": "posix_spawn",
     "vsprintf": "vsnprintf",
 }
+
+# A unit test may make its certificates with the openssl command.
+ALLOWED = {("system", "tests/")}
 
 SPDX = "/* SPDX-License-Identifier: Apache-2.0 */"
 
@@ -125,7 +127,7 @@ def check(path):
     code = without_comments_and_strings(text)
     for n, line in enumerate(code.split("\n"), 1):
         for match in re.finditer(r"(?<![\w.>])(\w+)\s*\(", line):
-            if match[1] in BANNED:
+            if match[1] in BANNED and (match[1], path[:6]) not in ALLOWED:
                 yield n, f"{match[1]}: never; {BANNED[match[1]]}"
 
 
