@@ -12,7 +12,7 @@
 
 /* https://www.aumasson.jp/siphash/siphash.pdf, one round a word and three at
  * the end. */
-uint64_t siphash13(const uint8_t key[16], const void *p, size_t n);
+uint64_t siphash13(const uint8_t key[16], const void *data, size_t n);
 
 /* The same under the process's key. Thread-safe. */
 uint64_t hash_keyed(const void *p, size_t n);

@@ -114,18 +114,22 @@ static void note(struct dialer *d, struct outcome o)
 /* ---- the end ----------------------------------------------------------------
  */
 
+static void attempt_free(struct attempt *a)
+{
+    ev_io_stop(a->dialer->loop->ev, &a->io);
+    if (a->io.fd != -1)
+        close(a->io.fd);
+    free(a);
+}
+
 static void attempt_drop(struct attempt *a)
 {
-    struct dialer *d = a->dialer;
-    struct attempt **at = &d->attempts;
+    struct attempt **at = &a->dialer->attempts;
 
     while (*at != a)
         at = &(*at)->next;
     *at = a->next;
-    ev_io_stop(d->loop->ev, &a->io);
-    if (a->io.fd != -1)
-        close(a->io.fd);
-    free(a);
+    attempt_free(a);
 }
 
 static void dialer_stop(struct dialer *d)
@@ -135,8 +139,11 @@ static void dialer_stop(struct dialer *d)
     ev_timer_stop(d->loop->ev, &d->deadline);
     resolver_cancel(d->query);
     d->query = NULL;
-    while (d->attempts)
-        attempt_drop(d->attempts);
+    for (struct attempt *a = d->attempts, *next; a; a = next) {
+        next = a->next;
+        attempt_free(a);
+    }
+    d->attempts = NULL;
 }
 
 void dialer_cancel(struct dialer *d)

@@ -610,13 +610,17 @@ static void queries_free(struct resolver_query *list)
 
 void resolver_free(struct resolver *r)
 {
+    struct watch *watch, *next_watch;
     struct name *name, *next;
 
     if (!r)
         return;
-    ares_destroy(r->channel); /* closes its sockets: watches go with them */
-    while (r->watches)
-        watch_free(r->watches);
+    ares_destroy(r->channel); /* tells of most of its sockets that they go */
+    DL_FOREACH_SAFE(r->watches, watch, next_watch)
+    {
+        ev_io_stop(r->loop->ev, &watch->io);
+        free(watch);
+    }
     ev_timer_stop(r->loop->ev, &r->retry);
     ev_timer_stop(r->loop->ev, &r->deliver);
     queries_free(r->ready);
