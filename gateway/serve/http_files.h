@@ -19,17 +19,17 @@ void files_root_close(struct files_root *r);
 
 /* What to answer. */
 struct files_answer {
-    int status;        /* 200, 206, 301, 304, 404, 405, 416, 503 */
-    int fd;            /* the body's file, positioned; -1: none. The caller's
-                          to close */
-    uint64_t length;   /* of the body; of what GET would have, for HEAD */
-    const char *type;  /* static; NULL for none */
-    char extra[1536];  /* further field lines: ETag, Content-Range ... */
+    int status;       /* 200, 206, 301, 304, 404, 405, 412, 416, 503 */
+    int fd;           /* the body's file, positioned; -1: none. The caller's
+                         to close */
+    uint64_t length;  /* of the body; of what GET would have, for HEAD */
+    const char *type; /* static; NULL for none */
+    char extra[1536]; /* further field lines: ETag, Content-Range ... */
 };
 
 /* `path`: the part of the request's path below the route, decoded, beginning
- * with '/'; `head` gives method and conditions. `url_path` is the request's
- * own path, for the redirect. Never blocks but for the file system. */
+ * with '/'; `head` gives method, conditions and, for the redirect, the path as
+ * it was asked for. Never blocks but for the file system. */
 void files_lookup(const struct files_root *r, const char *path,
                   const struct http_head *head, struct files_answer *a);
 
