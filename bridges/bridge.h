@@ -7,7 +7,8 @@
  * its own headers and its libraries. Built-in bridges are linked in; others
  * are shared objects that export
  *
- *     const struct gw_bridge gangway_bridge = {GW_ABI, sizeof gangway_bridge, ...};
+ *     const struct gw_bridge gangway_bridge = {GW_ABI, sizeof gangway_bridge,
+ * ...};
  *
  * and are loaded with --plugin FILE.so. README.md beside this file shows a
  * complete one.
@@ -36,9 +37,12 @@ extern "C" {
  * only ever appended otherwise, and `size` tells which are there. */
 #define GW_ABI 1
 
-/* Scratch bytes before the payload that gw_conn_events.data hands over; with
- * them gw_host.send needs no copy and no second buffer. */
-#define GW_HEADROOM 16
+/* Scratch bytes before the payload that gw_conn_events.data hands over, and
+ * how many of them gw_host.send_inplace needs: with them a frame's header
+ * goes before the payload with no copy and no second buffer, and a bridge may
+ * put a little of its own between the two. */
+#define GW_HEADROOM 32
+#define GW_SENDROOM 16
 
 struct gw_session; /* one WebSocket session */
 struct gw_conn;    /* one connection to a backend */
@@ -131,7 +135,7 @@ struct gw_request {
     const char *query;       /* without '?', percent-encoded, or "" */
     const char *client;      /* numeric address, no port; "unix" */
     uint16_t client_port;
-    bool secure;             /* wss:// */
+    bool secure; /* wss:// */
 };
 
 /* ---- connections to a backend ----------------------------------------- */
@@ -154,14 +158,14 @@ struct gw_conn_events {
 };
 
 struct gw_dial {
-    const char *address;        /* "host:port,host:port", tried in order; or a
-                                   path if is_unix */
+    const char *address; /* "host:port,host:port", tried in order; or a
+                            path if is_unix */
     bool is_unix;
-    uint16_t default_port;      /* 0: a port must be given */
+    uint16_t default_port;       /* 0: a port must be given */
     uint32_t connect_timeout_ms; /* 0: timeouts.connect. For all attempts
                                     together */
-    const struct gw_tls *tls;   /* or NULL */
-    int proxy;                  /* PROXY protocol header to send: 0, 1, 2 */
+    const struct gw_tls *tls;    /* or NULL */
+    int proxy;                   /* PROXY protocol header to send: 0, 1, 2 */
     const struct gw_conn_events *events;
     void *ctx;
 };
@@ -190,7 +194,7 @@ struct gw_host {
      * message goes on with the next send. */
     enum gw_sent (*send)(struct gw_session *s, enum gw_type type,
                          const uint8_t *p, size_t n, bool more);
-    /* The same for bytes that have GW_HEADROOM scratch bytes before them. */
+    /* The same for bytes that have GW_SENDROOM scratch bytes before them. */
     enum gw_sent (*send_inplace)(struct gw_session *s, enum gw_type type,
                                  uint8_t *p, size_t n, bool more);
     /* Stop and start gw_bridge.data; may be repeated. Up to one read's bytes
@@ -230,6 +234,12 @@ struct gw_host {
     struct gw_worker *(*worker)(struct gw_session *s);
     bool (*post)(struct gw_worker *w, void (*fn)(void *arg), void *arg);
 
+    /* Look at p[0..n) as UTF-8. Returns the size of the longest prefix that is
+     * whole valid characters; *cut is how many bytes after it may be the
+     * beginning of one more (0-3). Less than n together: the byte after the
+     * prefix is invalid. */
+    size_t (*utf8)(const uint8_t *p, size_t n, size_t *cut);
+
     /* One log line with the session's id. No payload, no secrets. */
     void (*log)(struct gw_session *s, enum gw_severity severity,
                 const char *event, const char *text);
@@ -249,12 +259,12 @@ struct gw_bridge {
     uint32_t abi, size;
 
     const char *name;
-    const char *help;                    /* one line */
-    const char *const *schemes;          /* ends with NULL */
-    const char *const *subprotocols;     /* for routes that list none; NULL:
-                                            any. Ends with NULL */
-    const struct gw_option *options;     /* ends with a NULL name; or NULL */
-    const struct gw_counter *counters;   /* ends with a NULL name; or NULL */
+    const char *help;                  /* one line */
+    const char *const *schemes;        /* ends with NULL */
+    const char *const *subprotocols;   /* for routes that list none; NULL:
+                                          any. Ends with NULL */
+    const struct gw_option *options;   /* ends with a NULL name; or NULL */
+    const struct gw_counter *counters; /* ends with a NULL name; or NULL */
 
     /* A route to this bridge is being loaded, also by --check: look at the
      * target, do no network I/O. 0 and *route, or -1 and the reason in
@@ -266,8 +276,8 @@ struct gw_bridge {
     /* A client asks for a session. Returns the session's state; NULL: out of
      * memory (the client gets 503). Leads to accept or refuse, now or later;
      * the client gets 504 if neither comes. *take says how data is wanted. */
-    void *(*open)(struct gw_session *s, void *route,
-                  const struct gw_request *r, enum gw_take *take);
+    void *(*open)(struct gw_session *s, void *route, const struct gw_request *r,
+                  enum gw_take *take);
     /* Payload from the client, only after accept. */
     void (*data)(void *state, const struct gw_data *d);
     /* After GW_FULL: the client's queue is below its low mark. */

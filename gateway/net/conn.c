@@ -16,9 +16,9 @@
 enum {
     CHUNK_MIN = 4096 - sizeof(struct chunk), /* small sends share a chunk */
     FLUSH_IOV = 16,
-    FLUSH_TURNS = 4,         /* writes per writable event: fairness */
-    SEALED_MAX = 512 << 10,  /* of one peer that makes us answer and never
-                                reads, as with TLS key updates */
+    FLUSH_TURNS = 4,        /* writes per writable event: fairness */
+    SEALED_MAX = 512 << 10, /* of one peer that makes us answer and never
+                               reads, as with TLS key updates */
 };
 
 /* ---- watching ---------------------------------------------------------- */
@@ -111,8 +111,8 @@ static void chunk_append(struct chunk *k, const void *p, size_t n)
 
 /* Queue what is left of v[0..n) after `skip` bytes. `begun`: the peer has
  * the beginning of it. */
-static int queue_put(struct conn *c, const struct iovec *v, int n,
-                     size_t total, size_t skip, bool begun)
+static int queue_put(struct conn *c, const struct iovec *v, int n, size_t total,
+                     size_t skip, bool begun)
 {
     struct chunk *k = c->out_tail;
     size_t left = total - skip;
@@ -284,9 +284,9 @@ static ssize_t sealed_write(struct conn *c, const struct iovec *v, int n)
     for (int i = 0; i < n && room == 1; i++) {
         size_t off = 0;
         while (off < v[i].iov_len && room == 1) {
-            ssize_t s = tls_conn_write(c->tls,
-                                       (const uint8_t *)v[i].iov_base + off,
-                                       v[i].iov_len - off);
+            ssize_t s =
+                tls_conn_write(c->tls, (const uint8_t *)v[i].iov_base + off,
+                               v[i].iov_len - off);
             if (s == TLS_FAILED) {
                 errno = EPROTO;
                 return -1;
@@ -372,13 +372,17 @@ static void conn_flush(struct conn *c)
         conn_break(c, errno);
         return;
     }
+    bool was_finished = c->finished;
     if (c->queued == 0 && c->finishing && !c->finished)
         finish_now(c);
+    bool finished = c->finished && !was_finished;
     conn_watch(c);
     if (c->full && c->queued <= c->marks->low) {
         c->full = false;
         c->ops->on_drained(c);
     }
+    if (finished && !c->closed && c->ops->on_finished)
+        c->ops->on_finished(c);
 }
 
 enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n)
@@ -397,8 +401,7 @@ enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n)
             return CONN_GONE;
         }
     }
-    if ((size_t)w < total &&
-        queue_put(c, v, n, total, (size_t)w, w > 0) < 0) {
+    if ((size_t)w < total && queue_put(c, v, n, total, (size_t)w, w > 0) < 0) {
         conn_break(c, ENOMEM);
         return CONN_GONE;
     }
@@ -593,6 +596,11 @@ void conn_resume(struct conn *c)
 }
 
 /* ---- life -------------------------------------------------------------- */
+
+const SSL *conn_ssl(const struct conn *c)
+{
+    return c->tls ? c->tls->ssl : NULL;
+}
 
 struct conn *conn_open(struct loop *l, int fd, SSL *ssl,
                        const struct conn_ops *ops, void *owner,

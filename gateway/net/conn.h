@@ -25,6 +25,10 @@ struct conn_ops {
     void (*on_eof)(struct conn *c);
     /* The queue stood above the high mark and is below the low one now. */
     void (*on_drained)(struct conn *c);
+    /* All output is with the kernel, the FIN that conn_finish asked for too;
+     * not called if conn_finish itself got that far (see c->finished). May be
+     * NULL. */
+    void (*on_finished)(struct conn *c);
     /* The connection broke: reset, a write to nobody, a TLS error. `error`
      * is an errno, or EPROTO for TLS. The owner closes it. */
     void (*on_error)(struct conn *c, int error);
@@ -54,13 +58,13 @@ struct conn {
     ev_io io;
     struct loop_later later; /* frees the struct */
 
-    struct chunk *out, *out_tail; /* bytes the kernel did not take */
-    struct chunk *urgent;         /* one control frame that goes first */
-    size_t queued;                /* bytes in out and urgent */
+    struct chunk *out, *out_tail;   /* bytes the kernel did not take */
+    struct chunk *urgent;           /* one control frame that goes first */
+    size_t queued;                  /* bytes in out and urgent */
     const struct conn_marks *marks; /* lives as long as the conn */
     double progress_at; /* last time the queue began or shrank; see stalled */
 
-    struct tls_conn *tls; /* or NULL */
+    struct tls_conn *tls;         /* or NULL */
     uint64_t bytes_in, bytes_out; /* on the socket */
 
     bool paused;    /* the owner wants no data */
@@ -71,7 +75,7 @@ struct conn {
     bool finished;  /* FIN sent */
     bool broken;    /* writing failed: what is there to read still counts */
     bool closed;
-    int error;      /* errno of the failure, told by on_error */
+    int error; /* errno of the failure, told by on_error */
 };
 
 /* Take over the connected socket fd (closed on failure too). `ssl`, if not
@@ -96,6 +100,9 @@ enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n);
 /* Send a control frame before everything queued, after the frame under way.
  * One slot: a newer one replaces one that is still waiting. */
 enum conn_sent conn_send_urgent(struct conn *c, const void *p, size_t n);
+
+/* NULL for a plain connection. */
+const SSL *conn_ssl(const struct conn *c);
 
 void conn_pause(struct conn *c);
 void conn_resume(struct conn *c);

@@ -4,16 +4,19 @@
 
 #include <stdlib.h>
 
-static void loop_prepare_cb(struct ev_loop *ev, ev_prepare *w, int revents)
+void loop_settle(struct loop *l)
 {
-    struct loop *l = container_of(w, struct loop, prepare);
-    (void)ev, (void)revents;
-
     while (l->later) {
         struct loop_later *later = l->later;
         l->later = later->next;
         later->fn(later);
     }
+}
+
+static void loop_prepare_cb(struct ev_loop *ev, ev_prepare *w, int revents)
+{
+    (void)ev, (void)revents;
+    loop_settle(container_of(w, struct loop, prepare));
 }
 
 int loop_init(struct loop *l, size_t read_cap)
@@ -36,7 +39,7 @@ int loop_init(struct loop *l, size_t read_cap)
 void loop_fini(struct loop *l)
 {
     if (l->ev) {
-        loop_prepare_cb(l->ev, &l->prepare, 0);
+        loop_settle(l);
         if (ev_is_active(&l->prepare)) {
             ev_ref(l->ev);
             ev_prepare_stop(l->ev, &l->prepare);

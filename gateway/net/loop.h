@@ -8,7 +8,7 @@
 #include <ev.h>
 
 enum {
-    LOOP_HEADROOM = 16,     /* scratch before every read's bytes */
+    LOOP_HEADROOM = 32,     /* scratch before every read's bytes */
     LOOP_CIPHER = 96 << 10, /* room for the records of one write */
 };
 
@@ -27,7 +27,7 @@ struct loop {
     size_t read_cap;
     uint8_t *cipher_buf; /* LOOP_CIPHER: one write's TLS records */
     size_t cipher_len;
-    uint8_t *raw_buf;    /* read_cap: one read's TLS records */
+    uint8_t *raw_buf; /* read_cap: one read's TLS records */
     struct loop_later *later;
     ev_prepare prepare;
 };
@@ -38,6 +38,9 @@ void loop_fini(struct loop *l);
 
 /* Run l->fn at the end of this turn, before the loop waits. */
 void loop_defer(struct loop *l, struct loop_later *later);
+
+/* Run what is deferred now: when the loop turns no more. */
+void loop_settle(struct loop *l);
 
 static inline double loop_now(const struct loop *l)
 {
