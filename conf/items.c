@@ -81,6 +81,8 @@ static int listen_unix(struct loader *l, struct listener_settings *li,
         settings_find(slice_of("listeners"))->section, slice_of("mode"));
 
     li->kind = LISTEN_UNIX;
+    if (u->authority.n > 0)
+        return err_set(err, "'%.64s': write unix:/PATH, without //", li->url);
     for (size_t i = 0; i < u->n_params; i++) {
         if (!slice_is(u->params[i].name, "mode"))
             return err_set(err,
