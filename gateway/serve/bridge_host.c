@@ -6,6 +6,7 @@
 #include "../net/dialer.h"
 #include "../net/proxy_end.h"
 #include "../net/tls.h"
+#include "parting.h"
 
 #include <errno.h>
 #include <stdio.h>
@@ -391,10 +392,24 @@ static struct gw_timer *host_timer(struct gw_session *s, uint32_t ms,
     return t;
 }
 
+/* What the client sent in time is still delivered, unless the backend is the
+ * one who does not take it. */
+static void backend_part(struct gw_conn *c)
+{
+    struct gw_session *s = c->session;
+
+    if (c->conn && conn_queued(c->conn) > 0 && s->end != END_BACKEND_STALLED &&
+        !s->aborted) {
+        parting_start(s->serve, s->generation, c->conn);
+        c->conn = NULL;
+    }
+    gw_conn_close(c);
+}
+
 void backends_close(struct gw_session *s)
 {
     while (s->conns)
-        gw_conn_close(s->conns);
+        backend_part(s->conns);
     while (s->timers)
         host_timer_cancel(s->timers);
 }

@@ -2,6 +2,7 @@
 /* serve.c - what becomes of a request: a refusal, a file or a session. */
 #include "serve.h"
 #include "../base/url.h"
+#include "parting.h"
 #include "session.h"
 
 #include <stdio.h>
@@ -12,9 +13,10 @@
 
 /* ---- counting clients -------------------------------------------------- */
 
-static void serve_empty(struct serve *s)
+void serve_settled(struct serve *s)
 {
-    if (s->draining && !s->requests && !s->sessions && s->on_empty)
+    if (s->draining && !s->requests && !s->sessions && !s->parting &&
+        s->on_empty)
         s->on_empty(s);
 }
 
@@ -42,7 +44,7 @@ void serve_client_gone(struct serve *s, bool over)
     if (over)
         atomic_fetch_sub(&s->crowd->over, 1);
     counter_add(&s->metrics.closed, 1);
-    serve_empty(s);
+    serve_settled(s);
 }
 
 /* ---- answers ----------------------------------------------------------- */
@@ -261,7 +263,7 @@ void serve_drain(struct serve *s)
     session_shutdown(w);
     DL_FOREACH_SAFE(s->requests, h, next_h)
     h1_drain(h);
-    serve_empty(s);
+    serve_settled(s);
 }
 
 void serve_abort(struct serve *s)
@@ -274,4 +276,5 @@ void serve_abort(struct serve *s)
     session_abort(w, END_SHUTDOWN);
     DL_FOREACH_SAFE(s->requests, h, next_h)
     h1_close(h);
+    parting_abort(s);
 }

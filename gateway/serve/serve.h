@@ -31,6 +31,7 @@ struct serve {
     struct metrics metrics;
     struct gw_session *sessions; /* utlist */
     struct h1 *requests;         /* utlist */
+    struct parting *parting;     /* utlist */
     unsigned worker;             /* number, part of session ids */
     uint64_t next_id;
     bool draining;
@@ -57,6 +58,9 @@ void serve_abort(struct serve *s);
 /* Refuse a request, with its log line. */
 void serve_refuse(struct serve *s, struct h1 *h, const struct http_head *head,
                   int status, const char *why);
+
+/* Something is gone: on_empty may be due. */
+void serve_settled(struct serve *s);
 
 /* For sessions: a client has gone. */
 void serve_client_gone(struct serve *s, bool over);

@@ -919,6 +919,7 @@ void session_shutdown(struct gw_session *s)
 void session_abort(struct gw_session *s, enum end why)
 {
     set_end(s, why, 0);
+    s->aborted = true;
     if (!s->opened)
         session_refuse(s, 503, "gangway is stopping");
     client_close(s, true);

@@ -59,6 +59,7 @@ struct gw_session {
     bool bridge_done;   /* host.close or refuse was called */
     bool bridge_freed;  /* bridge->close was called */
     bool rx_paused;     /* by the bridge */
+    bool aborted;       /* nothing is delivered any more */
     bool later_queued, early_due;
 };
 
