@@ -104,6 +104,8 @@ static const struct {
     {"short version", TEXT("GET / HTTP/1\r\n" HOST "\r\n"), -400},
     {"long version", TEXT("GET / HTTP/1.10\r\n" HOST "\r\n"), -400},
     {"version of letters", TEXT("GET / HTTP/x.y\r\n" HOST "\r\n"), -400},
+    {"version without a dot", TEXT("GET / HTTP/1x1\r\n" HOST "\r\n"), -400},
+    {"minor version of letters", TEXT("GET / HTTP/1.x\r\n" HOST "\r\n"), -400},
     {"2.0", TEXT("GET / HTTP/2.0\r\n" HOST "\r\n"), -505},
     {"HTTP/2 preface", TEXT("PRI * HTTP/2.0\r\n\r\nSM\r\n\r\n"), -505},
     {"0.9 in words", TEXT("GET / HTTP/0.9\r\n" HOST "\r\n"), -505},
@@ -126,6 +128,8 @@ static const struct {
     {"escape cut", TEXT("GET /a%4 HTTP/1.1\r\n" HOST "\r\n"), -400},
     {"escape cut by the query", TEXT("GET /%4?1 HTTP/1.1\r\n" HOST "\r\n"),
      -400},
+    {"escape of one digit", TEXT("GET /a%g0 HTTP/1.1\r\n" HOST "\r\n"), -400},
+    {"tilde", TEXT("GET /~a~ HTTP/1.1\r\n" HOST "\r\n"), WHOLE},
     {"escape of no digits", TEXT("GET /%u0 HTTP/1.1\r\n" HOST "\r\n"), -400},
     {"any query", TEXT("GET /?a=b:1/?%&|{} HTTP/1.1\r\n" HOST "\r\n"), WHOLE},
     {"two slashes", TEXT("GET //a/ HTTP/1.1\r\n" HOST "\r\n"), WHOLE},
@@ -147,7 +151,8 @@ static const struct {
     {"Host, bad port", TEXT("GET / HTTP/1.1\r\nHost: a:8x\r\n\r\n"), -400},
     {"Host, two ports", TEXT("GET / HTTP/1.1\r\nHost: a:8:9\r\n\r\n"), -400},
     {"Host IPv6", TEXT("GET / HTTP/1.1\r\nHost: [::1]\r\n\r\n"), WHOLE},
-    {"Host IPv6 port", TEXT("GET / HTTP/1.1\r\nHost: [::1]:8\r\n\r\n"), WHOLE},
+    {"Host IPv6 port", TEXT("GET / HTTP/1.1\r\nHost: [aF::0.9]:8\r\n\r\n"),
+     WHOLE},
     {"Host IPv6 open", TEXT("GET / HTTP/1.1\r\nHost: [::1\r\n\r\n"), -400},
     {"Host IPv6 empty", TEXT("GET / HTTP/1.1\r\nHost: []\r\n\r\n"), -400},
     {"Host IPv6, more", TEXT("GET / HTTP/1.1\r\nHost: [::1]a\r\n\r\n"), -400},
@@ -241,6 +246,46 @@ static void takes_a_request_apart(void **state)
     }
 }
 
+/* Every pair of characters after a '%'. */
+static void knows_escapes(void **state)
+{
+    static const char digits[] = "0123456789abcdefABCDEF";
+    char text[] = "GET /%.. HTTP/1.1\r\n" HOST "\r\n";
+    const size_t n = sizeof(text) - 1;
+    (void)state;
+
+    for (int high = '!'; high <= '~'; high++)
+        for (int low = '!'; low <= '~'; low++) {
+            struct http_head h;
+            bool good = strchr(digits, high) && strchr(digits, low) &&
+                        (high != '0' || low != '0');
+            text[6] = (char)high;
+            text[7] = (char)low;
+            if (high == '?' || low == '?')
+                good = false;
+            assert_int_equal(parse_in_steps(&h, text, n, n),
+                             good ? (int)n : -400);
+        }
+}
+
+/* A field is found wherever it stands. */
+static void finds_the_first_and_the_last_field(void **state)
+{
+    static const char text[] =
+        "GET / HTTP/1.1\r\nA: x, y\r\n" HOST "B: z\r\n\r\n";
+    struct http_head h;
+    size_t scanned = 0;
+    (void)state;
+
+    assert_int_equal(
+        http_head_parse(&h, text, sizeof(text) - 1, &scanned, &LIMITS),
+        sizeof(text) - 1);
+    assert_true(http_head_has_token(&h, "a", "Y"));
+    assert_true(http_head_has_token(&h, "b", "z"));
+    assert_int_equal(http_head_count(&h, "a"), 1);
+    assert_int_equal(http_head_count(&h, "b"), 1);
+}
+
 static void tells_versions_apart(void **state)
 {
     struct http_head h;
@@ -315,6 +360,16 @@ static void keeps_the_limit_of_the_target(void **state)
         size_t size = 4 + n + sizeof(rest) - 1;
         assert_int_equal(parse_all_ways(text, size),
                          n <= LIMITS.uri_bytes ? (int)size : -414);
+    }
+    /* Of a head that is too long, the target is to blame only if it is. */
+    for (size_t n = LIMITS.uri_bytes - 1; n <= LIMITS.uri_bytes + 1; n++) {
+        static const char rest[] = " HTTP/1.1\r\n" HOST "X: ";
+        memset(text, 'y', sizeof(text));
+        memcpy(text, "GET /", 5);
+        memset(text + 5, 'x', n - 1);
+        memcpy(text + 4 + n, rest, sizeof(rest) - 1);
+        assert_int_equal(parse_all_ways(text, sizeof(text)),
+                         n <= LIMITS.uri_bytes ? -431 : -414);
     }
     memset(text + 5, 'x', sizeof(text) - 5); /* without an end */
     assert_int_equal(parse_all_ways(text, sizeof(text)), -414);
@@ -437,6 +492,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(judges_the_table),
         cmocka_unit_test(takes_a_request_apart),
+        cmocka_unit_test(knows_escapes),
+        cmocka_unit_test(finds_the_first_and_the_last_field),
         cmocka_unit_test(tells_versions_apart),
         cmocka_unit_test(leaves_nothing_after_a_failure),
         cmocka_unit_test(keeps_the_limit_of_the_head),

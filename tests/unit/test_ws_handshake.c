@@ -112,6 +112,8 @@ static const struct {
     {"subprotocol twice", SOUND PROTOCOL "a, b, a\r\n\r\n", 400, NULL},
     {"subprotocol twice on two lines",
      SOUND PROTOCOL "a\r\n" PROTOCOL "a\r\n\r\n", 400, NULL},
+    {"subprotocol first",
+     GET PROTOCOL "a\r\n" HOST UPGRADE CONN KEY VERSION "\r\n", 101, "a;"},
     {"subprotocol with a blank", SOUND PROTOCOL "a b\r\n\r\n", 400, NULL},
     {"subprotocol with a slash", SOUND PROTOCOL "a/b\r\n\r\n", 400, NULL},
     {"subprotocol in quotes", SOUND PROTOCOL "\"a\"\r\n\r\n", 400, NULL},
@@ -143,6 +145,32 @@ static void judges_the_table(void **state)
     }
 }
 
+/* Every byte at every place of the key; the 22nd character has two bits. */
+static void knows_keys(void **state)
+{
+    static const char alphabet[] = "ABCDEFGHIJKLMNOPQRSTUVWXYZ"
+                                   "abcdefghijklmnopqrstuvwxyz0123456789+/";
+    struct http_head h;
+    (void)state;
+
+    parse(&h, SOUND "\r\n");
+    for (size_t at = 0; at < 24; at++)
+        for (int c = 1; c < 256; c++) {
+            char key[] = KEY_TEXT;
+            struct ws_offer offer;
+            const char *why;
+            bool good = at < 21    ? strchr(alphabet, c) != NULL
+                        : at == 21 ? strchr("AQgw", c) != NULL
+                                   : c == '=';
+            key[at] = (char)c;
+            for (size_t i = 0; i < h.n_fields; i++)
+                if (slice_is(h.fields[i].name, "Sec-WebSocket-Key"))
+                    h.fields[i].value = slice_of(key);
+            assert_int_equal(ws_handshake_check(&h, &offer, &why),
+                             good ? 101 : 400);
+        }
+}
+
 static void remembers_the_origin(void **state)
 {
     struct http_head h;
@@ -166,6 +194,8 @@ static void knows_a_plain_request(void **state)
     parse(&h, GET HOST "Connection: Upgrade\r\nSec-WebSock: a\r\n\r\n");
     assert_false(ws_handshake_wanted(&h));
     parse(&h, GET HOST "uPGRADE: h2c\r\n\r\n");
+    assert_true(ws_handshake_wanted(&h));
+    parse(&h, GET "Upgrade: h2c\r\n" HOST "\r\n");
     assert_true(ws_handshake_wanted(&h));
     parse(&h, GET HOST "sec-WebSocket-anything: a\r\n\r\n");
     assert_true(ws_handshake_wanted(&h));
@@ -283,6 +313,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(judges_the_table),
+        cmocka_unit_test(knows_keys),
         cmocka_unit_test(remembers_the_origin),
         cmocka_unit_test(knows_a_plain_request),
         cmocka_unit_test(makes_accept_keys),
