@@ -1,26 +1,15 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* allow.c - all addresses are 16 bytes here, IPv4 as ::ffff:a.b.c.d: one
- * comparison serves both families, and a mapped address cannot pass for
- * something else than the IPv4 address that it stands for. */
+/* allow.c - patterns are compiled to rules, and judged one after another: the
+ * list is short, and read once for each target. */
 #include "allow.h"
 
 #include "../base/url.h"
+#include "ip_block.h"
 
-#include <arpa/inet.h>
 #include <fnmatch.h>
-#include <netinet/in.h>
 #include <stdlib.h>
 
-enum { NAME_MAX_SIZE = 253, LABEL_MAX_SIZE = 63, V4_BITS = 96 };
-
-struct address {
-    uint8_t b[16];
-};
-
-struct block {
-    struct address net;
-    unsigned prefix; /* bits; 96 and more for IPv4 */
-};
+enum { NAME_MAX_SIZE = 253, LABEL_MAX_SIZE = 63 };
 
 enum rule_kind { RULE_NAME, RULE_SUFFIX, RULE_BLOCK, RULE_UNIX };
 
@@ -31,7 +20,7 @@ struct port_range {
 struct rule {
     enum rule_kind kind;
     char *text; /* name, ".suffix" or pattern of a path */
-    struct block block;
+    struct ip_block block;
     struct port_range *ports;
     size_t n_ports;
 };
@@ -40,118 +29,6 @@ struct allow_list {
     size_t n;
     struct rule rules[];
 };
-
-/* ---- addresses -------------------------------------------------------- */
-
-#define V4(a, b, c, d, bits)                                                   \
-    {                                                                          \
-        {{0, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0xff, 0xff, a, b, c, d}},              \
-            V4_BITS + (bits)                                                   \
-    }
-
-/* What no name, and no wider block, may lead to: it is nobody's, or this
- * machine's, or the cloud's own. */
-static const struct block special_blocks[] = {
-    V4(127, 0, 0, 0, 8),        /* loopback */
-    V4(0, 0, 0, 0, 8),          /* unspecified: Linux takes it for loopback */
-    V4(169, 254, 0, 0, 16),     /* link-local, with most metadata services */
-    V4(224, 0, 0, 0, 4),        /* multicast */
-    V4(255, 255, 255, 255, 32), /* broadcast */
-    V4(100, 100, 100, 200, 32), /* metadata services elsewhere */
-    V4(168, 63, 129, 16, 32),
-    V4(192, 0, 0, 192, 32),
-    {{{0}}, 96}, /* unspecified, loopback, IPv4 written the obsolete way */
-    {{{0xfe, 0x80}}, 10}, /* link-local */
-    {{{0xff}}, 8},        /* multicast */
-    {{{0xfd, 0x00, 0x0e, 0xc2, [14] = 0x02, [15] = 0x54}}, 128}, /* metadata */
-    {{{0xfd, 0x20, 0x00, 0xce, [14] = 0x02, [15] = 0x54}}, 128},
-};
-
-/* 64:ff9b::/96 (RFC 6052): leads to the IPv4 address in its last 32 bits. */
-static const struct block nat64 = {{{0x00, 0x64, 0xff, 0x9b}}, 96};
-
-static const struct block v4_mapped = V4(0, 0, 0, 0, 0);
-
-static bool bits_equal(const uint8_t *a, const uint8_t *b, unsigned bits)
-{
-    unsigned whole = bits / 8, rest = bits % 8;
-
-    return memcmp(a, b, whole) == 0 &&
-           (rest == 0 || (a[whole] ^ b[whole]) >> (8 - rest) == 0);
-}
-
-static bool block_has(const struct block *block, const struct address *a)
-{
-    /* A wide IPv6 block holds no IPv4 addresses. */
-    if (block->prefix < V4_BITS &&
-        bits_equal(a->b, v4_mapped.net.b, v4_mapped.prefix))
-        return false;
-    return bits_equal(a->b, block->net.b, block->prefix);
-}
-
-static struct address address_v4(const void *four_bytes)
-{
-    struct address a = v4_mapped.net;
-
-    memcpy(a.b + 12, four_bytes, 4);
-    return a;
-}
-
-/* The special block that `a` is in, or NULL. */
-static const struct block *special_of(const struct address *a)
-{
-    for (size_t i = 0; i < LEN(special_blocks); i++) {
-        if (block_has(&special_blocks[i], a))
-            return &special_blocks[i];
-    }
-    if (block_has(&nat64, a)) {
-        struct address inner = address_v4(a->b + 12);
-        return special_of(&inner) ? &nat64 : NULL;
-    }
-    return NULL;
-}
-
-static bool is_loopback(const struct address *a)
-{
-    static const struct address one = {{[15] = 1}};
-
-    return block_has(&special_blocks[0], a) ||
-           memcmp(a, &one, sizeof(one)) == 0;
-}
-
-static bool address_of(struct address *a, const struct sockaddr *sa)
-{
-    if (sa->sa_family == AF_INET) {
-        struct sockaddr_in in;
-        memcpy(&in, sa, sizeof(in));
-        *a = address_v4(&in.sin_addr);
-        return true;
-    }
-    if (sa->sa_family == AF_INET6) {
-        struct sockaddr_in6 in6;
-        memcpy(&in6, sa, sizeof(in6));
-        memcpy(a->b, &in6.sin6_addr, sizeof(a->b));
-        return true;
-    }
-    return false;
-}
-
-static bool address_parse(struct address *a, struct slice s, int family)
-{
-    char text[INET6_ADDRSTRLEN];
-    struct in_addr v4;
-
-    if (s.n >= sizeof(text))
-        return false;
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
-    if (family == AF_INET6)
-        return inet_pton(AF_INET6, text, a->b) == 1;
-    if (inet_pton(AF_INET, text, &v4) != 1)
-        return false;
-    *a = address_v4(&v4);
-    return true;
-}
 
 /* ---- names ------------------------------------------------------------ */
 
@@ -298,46 +175,28 @@ static int prefix_take(const char **text, unsigned *prefix, unsigned below,
 {
     unsigned value = 0, digits = 0;
 
-    *prefix = 128;
+    *prefix = IP_BITS;
     if (**text != '/')
         return 0;
     for (++*text; is_digit(**text) && digits < 4; ++*text, digits++)
         value = value * 10 + (unsigned)(**text - '0');
-    if (digits == 0 || digits > 3 || value > 128 - below)
-        return err_set(err, "a prefix length is a number, 0-%u", 128 - below);
+    if (digits == 0 || digits > 3 || value > IP_BITS - below)
+        return err_set(err, "a prefix length is a number, 0-%u",
+                       IP_BITS - below);
     *prefix = below + value;
     return 0;
-}
-
-static int block_check(const struct block *b, struct err *err)
-{
-    struct address net = {{0}};
-    char text[INET6_ADDRSTRLEN] = "";
-    bool v4 = b->prefix >= V4_BITS && block_has(&v4_mapped, &b->net);
-
-    for (unsigned bit = 0; bit < b->prefix; bit++)
-        net.b[bit / 8] |= (uint8_t)(b->net.b[bit / 8] & 0x80 >> bit % 8);
-    if (memcmp(&net, &b->net, sizeof(net)) == 0)
-        return 0;
-    inet_ntop(v4 ? AF_INET : AF_INET6, v4 ? net.b + 12 : net.b, text,
-              sizeof(text));
-    return err_set(err,
-                   "the address has bits beyond its prefix; the block is "
-                   "%s%s%s/%u",
-                   v4 ? "" : "[", text, v4 ? "" : "]",
-                   b->prefix - (v4 ? V4_BITS : 0));
 }
 
 static int block_load(struct rule *r, struct slice host, const char *rest,
                       int family, struct err *err)
 {
     r->kind = RULE_BLOCK;
-    if (!address_parse(&r->block.net, host, family))
+    if (!ip_parse(&r->block.net, host, family))
         return err_set(err, "'" SLICE_FMT "' is no %s address",
                        SLICE_ARGS(host), family == AF_INET ? "IPv4" : "IPv6");
-    if (prefix_take(&rest, &r->block.prefix, family == AF_INET ? V4_BITS : 0,
+    if (prefix_take(&rest, &r->block.prefix, family == AF_INET ? IP_V4_BITS : 0,
                     err) ||
-        block_check(&r->block, err))
+        ip_block_check(&r->block, err))
         return -1;
     return ports_load(r, rest, err);
 }
@@ -464,7 +323,7 @@ static bool has_port(const struct rule *r, uint16_t port)
 /* What a client called its target. */
 struct asked {
     bool literal; /* then the address, else a sound name */
-    struct address address;
+    struct ip ip;
     struct slice name;
 };
 
@@ -476,17 +335,17 @@ static bool asked_parse(struct asked *t, const char *host)
         s = (struct slice){s.p + 1, s.n - 2};
     t->name = without_root_dot(s);
     s.n = strcspn(s.p, "%]"); /* no zone */
-    t->literal = address_parse(&t->address, t->name, AF_INET) ||
-                 address_parse(&t->address, s, AF_INET6);
+    t->literal =
+        ip_parse(&t->ip, t->name, AF_INET) || ip_parse(&t->ip, s, AF_INET6);
     return t->literal || (!name_fault(t->name) && !ends_in_number(t->name));
 }
 
 /* Whether `r` allows this address; `special` is the special block that it is
  * in. The name plays no part. */
-static bool block_allows(const struct rule *r, const struct address *a,
-                         const struct block *special)
+static bool block_allows(const struct rule *r, const struct ip *a,
+                         const struct ip_block *special)
 {
-    return r->kind == RULE_BLOCK && block_has(&r->block, a) &&
+    return r->kind == RULE_BLOCK && ip_block_has(&r->block, a) &&
            (!special || r->block.prefix >= special->prefix);
 }
 
@@ -496,12 +355,12 @@ bool allow_name(const struct allow_list *a, const char *host, uint16_t port)
 
     if (!asked_parse(&t, host))
         return false;
-    const struct block *special = t.literal ? special_of(&t.address) : NULL;
+    const struct ip_block *special = t.literal ? ip_special(&t.ip) : NULL;
     for (size_t i = 0; i < a->n; i++) {
         const struct rule *r = &a->rules[i];
         if (r->kind == RULE_UNIX || !has_port(r, port))
             continue;
-        if (t.literal ? block_allows(r, &t.address, special)
+        if (t.literal ? block_allows(r, &t.ip, special)
                       : r->kind == RULE_BLOCK || name_matches(r, t.name))
             return true;
     }
@@ -509,23 +368,24 @@ bool allow_name(const struct allow_list *a, const char *host, uint16_t port)
 }
 
 static bool name_allows(const struct rule *r, const struct asked *t,
-                        const struct address *to, const struct block *special)
+                        const struct ip *to, const struct ip_block *special)
 {
     if ((r->kind != RULE_NAME && r->kind != RULE_SUFFIX) || t->literal ||
         !name_matches(r, t->name))
         return false;
-    return !special || (is_loopback(to) && strcmp(r->text, "localhost") == 0);
+    return !special ||
+           (ip_is_loopback(to) && strcmp(r->text, "localhost") == 0);
 }
 
 bool allow_address(const struct allow_list *a, const char *host, uint16_t port,
                    const struct sockaddr *sa)
 {
     struct asked t;
-    struct address to;
+    struct ip to;
 
-    if (!asked_parse(&t, host) || !address_of(&to, sa))
+    if (!asked_parse(&t, host) || !ip_of(&to, sa))
         return false;
-    const struct block *special = special_of(&to);
+    const struct ip_block *special = ip_special(&to);
     for (size_t i = 0; i < a->n; i++) {
         const struct rule *r = &a->rules[i];
         if (has_port(r, port) &&
@@ -538,6 +398,8 @@ bool allow_address(const struct allow_list *a, const char *host, uint16_t port,
 /* Whether a path leads where it says: no "." or ".." in it. */
 static bool path_is_plain(const char *path)
 {
+    if (path[0] != '/' && path[0] != '@')
+        return false;
     for (const char *part = path; part; part = strchr(part, '/')) {
         part += *part == '/';
         size_t n = strcspn(part, "/");
@@ -545,7 +407,7 @@ static bool path_is_plain(const char *path)
             (n == 2 && part[0] == '.' && part[1] == '.'))
             return false;
     }
-    return path[0] == '/' || path[0] == '@';
+    return true;
 }
 
 bool allow_unix(const struct allow_list *a, const char *path)

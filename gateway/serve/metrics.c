@@ -7,6 +7,7 @@
 #include <ctype.h>
 #include <dirent.h>
 #include <inttypes.h>
+#include <stdlib.h>
 #include <sys/resource.h>
 #include <time.h>
 #include <unistd.h>
@@ -374,7 +375,9 @@ static void write_bridges(const struct output *o, const struct metrics_extra *x)
 
 /* ---- the process ------------------------------------------------------ */
 
-/* What /proc/self/stat tells (proc(5)). */
+/* What /proc/self/stat tells in its fields 22 to 24 (proc(5)). */
+enum { STAT_START = 22 };
+
 struct process {
     uint64_t start_ticks, virtual_bytes, resident_pages;
 };
@@ -388,14 +391,18 @@ static bool process_read(struct process *p)
     if (f)
         fclose(f);
     line[n] = '\0';
-    /* The name, in parentheses, may hold anything: skip to its end. */
-    const char *rest = strrchr(line, ')');
-    return rest &&
-           sscanf(rest,
-                  ") %*c %*d %*d %*d %*d %*d %*u %*u %*u %*u %*u %*u "
-                  "%*u %*d %*d %*d %*d %*d %*d %" SCNu64 " %" SCNu64
-                  " %" SCNu64,
-                  &p->start_ticks, &p->virtual_bytes, &p->resident_pages) == 3;
+    /* The name, in parentheses, may hold anything: start behind it. */
+    char *rest = strrchr(line, ')');
+    if (!rest)
+        return false;
+    for (int i = 2; i < STAT_START && rest; i++)
+        rest = strchr(rest + 1, ' ');
+    if (!rest)
+        return false;
+    p->start_ticks = strtoull(rest, &rest, 10);
+    p->virtual_bytes = strtoull(rest, &rest, 10);
+    p->resident_pages = strtoull(rest, &rest, 10);
+    return p->start_ticks > 0 && p->resident_pages > 0;
 }
 
 /* Seconds since 1970 at which the machine started; 0: not known. */
@@ -405,9 +412,9 @@ static uint64_t boot_time(void)
     char line[256];
     uint64_t seconds = 0;
 
-    while (f && fgets(line, sizeof(line), f)) {
-        if (sscanf(line, "btime %" SCNu64, &seconds) == 1)
-            break;
+    while (f && seconds == 0 && fgets(line, sizeof(line), f)) {
+        if (strncmp(line, "btime ", 6) == 0)
+            seconds = strtoull(line + 6, NULL, 10);
     }
     if (f)
         fclose(f);
