@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* main.c - settings to workers; signals; reload; the way out. */
 #include "base/log.h"
+#include "notify.h"
 #include "ports.h"
 #include "serve/admin.h"
 #include "worker.h"
@@ -230,7 +231,9 @@ static void hup_cb(struct ev_loop *ev, ev_signal *w, int revents)
     FILE *errors = open_memstream(&text, &n);
     if (!errors)
         return;
+    notify_reloading();
     a->last_reload_ok = reload(a, errors) == 0;
+    notify("READY=1");
     fclose(errors);
     if (a->last_reload_ok) {
         a->reloads_ok++;
@@ -265,6 +268,7 @@ static void stop_cb(struct ev_loop *ev, ev_signal *w, int revents)
         _exit(EXIT_FAILURE);
     }
     a->draining = true;
+    notify("STOPPING=1");
     log_info("draining",
              log_u64("ms", a->generation->settings->timeouts.drain));
     for (unsigned i = 0; i < a->n_workers; i++)
@@ -378,6 +382,7 @@ static int app_start(struct app *a, struct err *err)
     signals_start(a);
     printf("ready\n");
     fflush(stdout);
+    notify("READY=1");
     return 0;
 }
 

@@ -10,7 +10,7 @@
 #include <stdlib.h>
 #include <utlist.h>
 
-enum { ANSWER_MAX = 1024 };
+enum { ANSWER_MAX = 1024, SMALL = 512 };
 
 /* What the answer to the request needs; freed with it. */
 struct session_request {
@@ -227,7 +227,7 @@ void session_close(struct gw_session *s, enum end why, uint16_t code,
         return;
     }
     session_end(s, why, code, reason);
-    if (s->client_done)
+    if (s->rx_over)
         client_finish(s);
 }
 
@@ -348,7 +348,7 @@ static void got_ping(struct gw_session *s, const struct ws_event *ev)
 
 static void got_close(struct gw_session *s, uint16_t code)
 {
-    s->got_close = true;
+    s->got_close = s->rx_over = true;
     counter_add(&s->serve->metrics.frames_in[FRAME_CLOSE], 1);
     set_end(s, END_CLIENT_CLOSE, code);
     send_close(s, code, NULL);
@@ -375,6 +375,7 @@ static void got_fault(struct gw_session *s, const struct ws_event *ev)
     session_id_text(s, id);
     log_info("client-fault", log_str("sid", id), log_u64("code", ev->code),
              log_str("why", ev->why));
+    s->rx_over = true;
     session_end(s, why, ev->code, ev->why);
     client_ended(s, ev->code);
     if (s->conn)
@@ -469,6 +470,7 @@ static void session_on_eof(struct conn *c)
 {
     struct gw_session *s = c->owner;
 
+    s->rx_over = true;
     set_end(s, END_CLIENT_GONE, 0);
     client_ended(s, WS_CODE_ABNORMAL);
     if (!s->conn)
@@ -542,6 +544,12 @@ enum gw_sent session_send(struct gw_session *s, enum gw_type type, uint8_t *p,
     size_t h = ws_head_encode_before(end, !more, opcode, n);
     if (headroom) {
         sent = conn_send(s->conn, p - h, h + n);
+    } else if (n <= SMALL) { /* cheaper than a second piece or TLS record */
+        uint8_t small[WS_SERVER_HEAD_MAX + SMALL];
+        memcpy(small, end - h, h);
+        if (n > 0)
+            memcpy(small + h, p, n);
+        sent = conn_send(s->conn, small, h + n);
     } else {
         const struct iovec v[2] = {{end - h, h}, {p, n}};
         sent = conn_sendv(s->conn, v, 2);
@@ -619,7 +627,7 @@ static void backend_stalled(struct gw_session *s)
         set_end(s, END_BACKEND_STALLED, 0);
     else
         session_end(s, END_BACKEND_STALLED, 0, "the backend does not read");
-    if (s->conn && s->client_done)
+    if (s->conn && s->rx_over)
         client_finish(s);
 }
 
@@ -665,7 +673,9 @@ static void look_ending(struct gw_session *s)
 
     backends_stall_at(s, &stalled, &queued);
     if (!s->bridge_done && s->client_done) {
-        if (queued > 0 && !stalled)
+        bool replying =
+            s->conn && !s->sent_close && now < s->data_at + t->linger / 1000.;
+        if ((queued > 0 && !stalled) || replying)
             end_within(s, t->linger);
         else if (now >= s->end_by)
             session_close(s, s->end, s->code, NULL);

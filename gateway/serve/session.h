@@ -54,6 +54,7 @@ struct gw_session {
     bool opened;    /* 101 sent */
     bool refused;   /* an HTTP answer was sent instead */
     bool sent_close, got_close;
+    bool rx_over;       /* no frame will come that we want */
     bool client_done;   /* no more from the client: its end was told */
     bool client_closed; /* nor to it: the connection is closed */
     bool bridge_done;   /* host.close or refuse was called */
