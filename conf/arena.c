@@ -17,12 +17,15 @@ struct arena_block {
 
 static struct arena_block *block_new(struct arena *a, size_t size)
 {
-    struct arena_block *b = calloc(1, sizeof(*b) + size);
+    struct arena_block *b = NULL;
 
+    if (size <= ARENA_BYTES_MAX - a->bytes)
+        b = calloc(1, sizeof(*b) + size);
     if (!b) {
         a->failed = true;
         return NULL;
     }
+    a->bytes += size;
     b->size = size;
     b->next = a->blocks;
     a->blocks = b;
@@ -34,7 +37,7 @@ void *arena_alloc(struct arena *a, size_t n)
     const size_t unit = alignof(max_align_t);
     struct arena_block *b = a->blocks;
 
-    if (n > SIZE_MAX / 2) {
+    if (n > ARENA_BYTES_MAX) {
         a->failed = true;
         return NULL;
     }

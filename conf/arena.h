@@ -9,12 +9,16 @@
 
 #include "../gateway/base/base.h"
 
+/* No configuration needs more; a bomb made of aliases and variables would. */
+enum { ARENA_BYTES_MAX = 64 << 20 };
+
 struct arena_block;
 
 /* All zero is an empty arena. */
 struct arena {
     struct arena_block *blocks;
-    bool failed; /* memory ran out at least once */
+    size_t bytes; /* of all blocks */
+    bool failed;  /* memory ran out at least once */
 };
 
 void *arena_alloc(struct arena *a, size_t n); /* zeroed, aligned */

@@ -171,7 +171,7 @@ static bool is_loopback(struct slice host)
     struct in6_addr v6;
     struct in_addr v4;
 
-    if (host.n >= sizeof(text))
+    if (host.n == 0 || host.n >= sizeof(text))
         return false;
     memcpy(text, host.p, host.n);
     text[host.n] = '\0';
@@ -182,9 +182,8 @@ static bool is_loopback(struct slice host)
 
 int rule_admin(struct loader *l, char **text, struct err *err)
 {
-    struct slice list = slice_of(*text);
-    struct endpoint e;
-    char *path;
+    struct endpoint e = {0};
+    char *path = NULL;
 
     if (strncmp(*text, "unix:", 5) == 0) {
         if (rule_socket_path(l, slice_of(*text + 5), &path, err))
@@ -192,6 +191,8 @@ int rule_admin(struct loader *l, char **text, struct err *err)
         *text = arena_printf(l->arena, "unix:%s", path);
         return *text ? 0 : err_set(err, "out of memory");
     }
+
+    struct slice list = slice_of(*text);
     if (endpoint_next(&list, &e) != 1 || list.n > 0 ||
         port_parse(e.port, true) < 0)
         return err_set(err, "'%.64s': write unix:PATH or 127.0.0.1:PORT",

@@ -249,8 +249,9 @@ static void schema_required(struct json *j, const struct section *section)
         json_key(j, NULL);
         if (s->attributes & SETTING_SECRET)
             fprintf(j->f,
+                    "{\"if\": {\"type\": \"object\"}, \"then\": "
                     "{\"oneOf\": [{\"required\": [\"%s\"]}, "
-                    "{\"required\": [\"%s_file\"]}]}",
+                    "{\"required\": [\"%s_file\"]}]}}",
                     s->key, s->key);
         else
             fprintf(j->f, "{\"required\": [\"%s\"]}", s->key);

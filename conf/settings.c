@@ -48,12 +48,12 @@ static void apply_text(struct loader *l, const char *name, struct slice text)
 
 static void apply_file(struct loader *l, const char *name)
 {
+    struct place whole = {name, 0, 0, false};
     struct slice text;
     struct err err;
 
     if (file_read(l->arena, name, YAML_BYTES_MAX, &text, &err))
-        complain(l->complaints, (struct place){name, 0, 0, false}, NULL, "%s",
-                 err.text);
+        complain(l->complaints, whole, NULL, "%s", err.text);
     else
         apply_text(l, name, text);
 }
@@ -123,7 +123,9 @@ static bool print(enum flags_action action, struct arena *arena, FILE *output)
 
 static void complain_nothing_asked(struct complaints *c)
 {
-    complain(c, (struct place){"gangway", 0, 0, true}, NULL,
+    struct place nowhere = {"gangway", 0, 0, true};
+
+    complain(c, nowhere, NULL,
              "where to listen, and where to lead? For example:");
     fputs("    gangway 6080 localhost:5900\n"
           "    gangway --listen wss://:443 --cert FILE --key FILE "

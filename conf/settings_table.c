@@ -213,7 +213,8 @@ static const struct setting route_rows[] = {
 static const struct section route_section =
     SECTION("route", route_settings, route_rows,
             .help = "Which requests go to which backend. The most specific "
-                    "route wins, whatever the order.",
+                    "route wins, whatever the order. A route that needs no "
+                    "more may be written as \"[HOST]/PATH=TARGET\".",
             .from_text = route_from_text, .finish = route_finish);
 
 static const struct setting log_rows[] = {
@@ -290,7 +291,7 @@ static const struct setting timeout_rows[] = {
     TIMEOUT(linger, "2s", MS(10), HOURS(1), .zero = "at once",
             .help = "that a finished connection is given to hang up by "
                     "itself"),
-    TIMEOUT(idle, "0", MS(10), HOURS(24 * 30), .zero = "never",
+    TIMEOUT(idle, "0", MS(10), HOURS(720), .zero = "never",
             .help = "without data in either direction, until a session is "
                     "ended"),
     TIMEOUT(drain, "30s", MS(10), HOURS(24), .zero = "at once",

@@ -166,7 +166,7 @@ static int make_string(struct loader *l, const struct setting *s,
 static int set_string(struct loader *l, const struct setting *s, void *object,
                       struct slice text, struct err *err)
 {
-    char *copy;
+    char *copy = NULL;
 
     if (make_string(l, s, text, &copy, err))
         return -1;
@@ -199,7 +199,7 @@ int value_append(struct loader *l, const struct setting *s, void *object,
 {
     struct string_list *list = field(s, object);
     void *array = list->v;
-    char *copy, **room;
+    char *copy = NULL, **room;
 
     if (list->n >= ITEMS_MAX)
         return err_set(err, "more than %d elements", ITEMS_MAX);
@@ -216,7 +216,7 @@ int value_append(struct loader *l, const struct setting *s, void *object,
 void *value_new_item(struct loader *l, const struct setting *s, void *object)
 {
     size_t *n = field_count(s, object);
-    void *array, *item;
+    void *array = NULL, *item;
 
     if (*n >= ITEMS_MAX)
         return NULL;

@@ -108,15 +108,19 @@ struct ynode yaml_reader_root(struct yaml_reader *r)
     return (struct ynode){r, 1};
 }
 
+static struct place place_of(const struct yaml_reader *r, yaml_mark_t mark)
+{
+    return (struct place){r->name, r->usage ? 0 : mark.line + 1,
+                          mark.column + 1, r->usage};
+}
+
 static void complain_of(struct yaml_reader *r, const yaml_parser_t *p,
                         struct complaints *c)
 {
-    struct place at = {r->name, p->problem_mark.line + 1,
-                       p->problem_mark.column + 1, r->usage};
+    struct place at = place_of(r, p->problem_mark);
     bool context = p->context && p->error != YAML_READER_ERROR;
 
-    if (r->usage || p->error == YAML_READER_ERROR ||
-        p->error == YAML_MEMORY_ERROR)
+    if (p->error == YAML_READER_ERROR || p->error == YAML_MEMORY_ERROR)
         at.line = 0;
     if (p->error == YAML_READER_ERROR)
         complain(c, at, NULL, "byte %zu: %s", p->problem_offset,
@@ -149,11 +153,8 @@ static bool depth_ok(struct yaml_reader *r, struct slice text,
                  type == YAML_MAPPING_END_EVENT)
             depth--;
         if (!ok)
-            complain(c,
-                     (struct place){r->name,
-                                    r->usage ? 0 : e.start_mark.line + 1,
-                                    e.start_mark.column + 1, r->usage},
-                     NULL, "more than %d levels deep", YAML_DEPTH_MAX);
+            complain(c, place_of(r, e.start_mark), NULL,
+                     "more than %d levels deep", YAML_DEPTH_MAX);
         more = type != YAML_STREAM_END_EVENT && type != YAML_NO_EVENT;
         yaml_event_delete(&e);
     }
@@ -179,10 +180,8 @@ static bool load_document(struct yaml_reader *r, yaml_parser_t *p,
         yaml_document_delete(&second);
         return true;
     } else {
-        complain(c,
-                 (struct place){r->name, second.start_mark.line + 1,
-                                second.start_mark.column + 1, r->usage},
-                 NULL, "a second document begins; there must be only one");
+        complain(c, place_of(r, second.start_mark), NULL,
+                 "a second document begins; there must be only one");
         yaml_document_delete(&second);
     }
     yaml_document_delete(&r->document);

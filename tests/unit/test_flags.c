@@ -151,8 +151,8 @@ static void sets_any_setting(void **state)
 {
     struct run r = RUN(
         "1", "a:1", "--set", "limits.max_message=4MiB",
-        "--set=timeouts.idle=1h", "--set", "origins=[https://A, 'null']", "--set",
-        "log={format: json, level: warn}", "--workers", "3", "--set",
+        "--set=timeouts.idle=1h", "--set", "origins=[https://A, 'null']",
+        "--set", "log={format: json, level: warn}", "--workers", "3", "--set",
         "limits.queue_high=1MiB", "--plugin", "x.so", "--admin", "127.0.0.1:0");
     const struct settings *s = r.settings;
 

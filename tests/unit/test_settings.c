@@ -563,6 +563,29 @@ static void aliases_cannot_make_a_bomb(void **state)
     free(text);
 }
 
+/* Values that grow when they are read, each time they are. */
+static void variables_cannot_make_one_either(void **state)
+{
+    char value[1001], text[1 << 16];
+    size_t n = 0;
+
+    (void)state;
+    memset(value, 'x', sizeof(value) - 1);
+    value[sizeof(value) - 1] = '\0';
+    setenv("GW_LONG", value, 1);
+    n += (size_t)snprintf(text, sizeof(text), "plugins: [&x \"");
+    for (int i = 0; i < 60; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, "${GW_LONG}");
+    n += (size_t)snprintf(text + n, sizeof(text) - n, "\"");
+    for (int i = 0; i < 2000; i++)
+        n += (size_t)snprintf(text + n, sizeof(text) - n, ", *x");
+    snprintf(text + n, sizeof(text) - n, "]\n");
+    struct loaded l = load(text);
+    assert_null(l.settings);
+    assert_non_null(strstr(l.errors, "out of memory"));
+    end(&l);
+}
+
 /* ---- what is shipped --------------------------------------------------- */
 
 static char *content_of(const char *path)
@@ -718,6 +741,7 @@ int main(void)
         cmocka_unit_test(tells_twenty_errors_at_once),
         cmocka_unit_test(errors_drive_no_terminal),
         cmocka_unit_test(aliases_cannot_make_a_bomb),
+        cmocka_unit_test(variables_cannot_make_one_either),
         cmocka_unit_test(committed_files_are_what_is_printed),
         cmocka_unit_test(default_file_is_the_default),
         cmocka_unit_test(examples_are_valid),
