@@ -14,7 +14,7 @@ static void format(struct err *e, const char *fmt, va_list args)
 
 int err_set(struct err *e, const char *fmt, ...)
 {
-    struct err fresh;
+    struct err fresh = {.text = ""};
     va_list args;
 
     va_start(args, fmt);
@@ -26,7 +26,7 @@ int err_set(struct err *e, const char *fmt, ...)
 
 int err_prepend(struct err *e, const char *fmt, ...)
 {
-    struct err fresh;
+    struct err fresh = {.text = ""};
     va_list args;
 
     va_start(args, fmt);

@@ -243,11 +243,12 @@ size_t ws_close_payload(uint8_t *out, uint16_t code, const char *reason)
     out[0] = (uint8_t)(code >> 8);
     out[1] = (uint8_t)code;
 
-    size_t n = reason ? strnlen(reason, WS_CONTROL_MAX - 2) : 0;
+    if (!reason)
+        reason = "";
+    size_t n = strnlen(reason, WS_CONTROL_MAX - 2);
     n = utf8_whole((const uint8_t *)reason, n);
     if (n == SIZE_MAX) /* not text: better no reason than a broken frame */
         n = 0;
-    if (n > 0)
-        memcpy(out + 2, reason, n);
+    memcpy(out + 2, reason, n);
     return 2 + n;
 }

@@ -12,8 +12,8 @@
 #include "ws_frame.h"
 
 struct ws_stream_limits {
-    uint64_t message_bytes;  /* whole message: 1009; 0 = any size */
-    uint32_t fragments;      /* frames of one message: 1008; 0 = any number */
+    uint64_t message_bytes; /* whole message: 1009; 0 = any size */
+    uint32_t fragments;     /* frames of one message: 1008; 0 = any number */
 };
 
 struct ws_stream {
@@ -35,9 +35,9 @@ struct ws_stream {
 };
 
 enum ws_got {
-    WS_GOT_MORE,  /* all input consumed, nothing to tell */
-    WS_GOT_DATA,  /* payload of a text or binary message */
-    WS_GOT_PING,  /* payload to be echoed in a pong */
+    WS_GOT_MORE, /* all input consumed, nothing to tell */
+    WS_GOT_DATA, /* payload of a text or binary message */
+    WS_GOT_PING, /* payload to be echoed in a pong */
     WS_GOT_PONG,
     WS_GOT_CLOSE, /* code, and the reason in p and n; no event follows */
     WS_GOT_FAULT, /* code says why; no event follows */
@@ -47,10 +47,10 @@ struct ws_event {
     uint8_t *p; /* payload: valid until the next call, and DATA beyond it,
                    as long as the run and the input buffer last */
     size_t n;
-    uint8_t opcode; /* DATA: WS_TEXT or WS_BINARY, also in continuations */
-    bool first;     /* DATA: these bytes begin a message */
-    bool last;      /* DATA: these bytes end it (n may then be 0) */
-    uint16_t code;  /* CLOSE: as received, or WS_CODE_NONE; FAULT: to send */
+    uint8_t opcode;  /* DATA: WS_TEXT or WS_BINARY, also in continuations */
+    bool first;      /* DATA: these bytes begin a message */
+    bool last;       /* DATA: these bytes end it (n may then be 0) */
+    uint16_t code;   /* CLOSE: as received, or WS_CODE_NONE; FAULT: to send */
     const char *why; /* FAULT: static text for log and close reason */
 };
 
