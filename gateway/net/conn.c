@@ -66,6 +66,7 @@ static void queue_pop(struct conn *c)
     c->out = k->next;
     if (!c->out)
         c->out_tail = NULL;
+    shared_unref(k->shared);
     free(k);
 }
 
@@ -99,7 +100,7 @@ static struct chunk *chunk_new(size_t cap)
 {
     struct chunk *k = malloc(sizeof *k + cap);
     if (k)
-        *k = (struct chunk){.cap = cap};
+        *k = (struct chunk){.data = k->bytes, .cap = cap};
     return k;
 }
 
@@ -109,24 +110,29 @@ static void chunk_append(struct chunk *k, const void *p, size_t n)
     k->len += n;
 }
 
-/* Queue what is left of v[0..n) after `skip` bytes. `begun`: the peer has
- * the beginning of it. */
+static void queue_append(struct conn *c, struct chunk *k)
+{
+    if (c->out_tail)
+        c->out_tail->next = k;
+    else
+        c->out = k;
+    c->out_tail = k;
+}
+
+/* Queue what is left of v[0..n) after `skip` bytes, which the peer has
+ * already. */
 static int queue_put(struct conn *c, const struct iovec *v, int n, size_t total,
-                     size_t skip, bool begun)
+                     size_t skip)
 {
     struct chunk *k = c->out_tail;
     size_t left = total - skip;
 
-    if (!k || k->sealed || k->cap - k->len < left) {
+    if (!k || k->sealed || k->cap - k->len < left || k->shared) {
         k = chunk_new(max_size(left, CHUNK_MIN));
         if (!k)
             return -1;
-        k->begun = begun;
-        if (c->out_tail)
-            c->out_tail->next = k;
-        else
-            c->out = k;
-        c->out_tail = k;
+        k->begun = skip > 0;
+        queue_append(c, k);
     }
     for (int i = 0; i < n; i++) {
         size_t cut = min_size(skip, v[i].iov_len);
@@ -135,6 +141,21 @@ static int queue_put(struct conn *c, const struct iovec *v, int n, size_t total,
         skip -= cut;
     }
     queue_grew(c, left);
+    return 0;
+}
+
+static int queue_put_shared(struct conn *c, struct shared *b, size_t skip)
+{
+    struct chunk *k = chunk_new(0);
+    if (!k)
+        return -1;
+    k->shared = shared_ref(b);
+    k->data = b->bytes;
+    k->off = skip;
+    k->len = b->n;
+    k->begun = skip > 0;
+    queue_append(c, k);
+    queue_grew(c, b->n - skip);
     return 0;
 }
 
@@ -171,7 +192,7 @@ static int queue_iov(const struct conn *c, struct iovec *v)
     const struct chunk *k = c->out;
 
     if (!urgent_is_next(c) && k) {
-        v[n++] = (struct iovec){(void *)(uintptr_t)(k->bytes + k->off),
+        v[n++] = (struct iovec){(void *)(uintptr_t)(k->data + k->off),
                                 k->len - k->off};
         k = k->next;
     }
@@ -179,7 +200,7 @@ static int queue_iov(const struct conn *c, struct iovec *v)
         v[n++] = (struct iovec){c->urgent->bytes + c->urgent->off,
                                 c->urgent->len - c->urgent->off};
     for (; k && n < FLUSH_IOV; k = k->next)
-        v[n++] = (struct iovec){(void *)(uintptr_t)(k->bytes + k->off),
+        v[n++] = (struct iovec){(void *)(uintptr_t)(k->data + k->off),
                                 k->len - k->off};
     return n;
 }
@@ -385,29 +406,53 @@ static void conn_flush(struct conn *c)
         c->ops->on_finished(c);
 }
 
-enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n)
+/* Try to write v[0..n) now: bytes taken, or -1 and the connection is done
+ * for. Nothing is taken while earlier output waits. */
+static ssize_t send_now(struct conn *c, const struct iovec *v, int n)
 {
-    size_t total = 0;
     ssize_t w = 0;
-
     if (c->closed || c->broken || c->finishing)
-        return CONN_GONE;
-    for (int i = 0; i < n; i++)
-        total += v[i].iov_len;
+        return -1;
     if (c->queued == 0) {
         w = c->tls ? sealed_write(c, v, n) : socket_write(c, v, n);
-        if (w < 0) {
+        if (w < 0)
             conn_break(c, errno);
-            return CONN_GONE;
-        }
     }
-    if ((size_t)w < total && queue_put(c, v, n, total, (size_t)w, w > 0) < 0) {
+    return w;
+}
+
+/* The rest is queued, or could not be. */
+static enum conn_sent sent(struct conn *c, int queued)
+{
+    if (queued < 0) {
         conn_break(c, ENOMEM);
         return CONN_GONE;
     }
     if (c->queued > 0)
         conn_watch(c);
     return c->full ? CONN_FULL : CONN_SENT;
+}
+
+enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n)
+{
+    size_t total = 0;
+    ssize_t w = send_now(c, v, n);
+
+    if (w < 0)
+        return CONN_GONE;
+    for (int i = 0; i < n; i++)
+        total += v[i].iov_len;
+    return sent(c,
+                (size_t)w < total ? queue_put(c, v, n, total, (size_t)w) : 0);
+}
+
+enum conn_sent conn_send_shared(struct conn *c, struct shared *b)
+{
+    ssize_t w = send_now(c, &(struct iovec){b->bytes, b->n}, 1);
+
+    if (w < 0)
+        return CONN_GONE;
+    return sent(c, (size_t)w < b->n ? queue_put_shared(c, b, (size_t)w) : 0);
 }
 
 enum conn_sent conn_send(struct conn *c, const void *p, size_t n)

@@ -8,6 +8,7 @@
 #ifndef GW_CONN_H
 #define GW_CONN_H
 
+#include "../base/shared.h"
 #include "loop.h"
 
 #include <openssl/types.h>
@@ -42,10 +43,13 @@ struct conn_marks {
  * can go between two chunks. */
 struct chunk {
     struct chunk *next;
-    size_t off, len, cap; /* bytes[off..len) is still to be sent */
-    bool begun;           /* what stands before bytes[off] has left: nothing
-                             may come in between */
-    bool sealed;          /* TLS records; at most the first chunk is */
+    const uint8_t *data;   /* bytes[], or those of `shared` */
+    size_t off, len;       /* data[off..len) is still to be sent */
+    size_t cap;            /* of bytes[] */
+    struct shared *shared; /* a reference, or NULL */
+    bool begun;  /* what stands before data[off] has left: nothing may come in
+                    between */
+    bool sealed; /* TLS records; at most the first chunk is */
     uint8_t bytes[];
 };
 
@@ -96,6 +100,10 @@ enum conn_sent { CONN_SENT, CONN_FULL, CONN_GONE };
  * connection gives CONN_GONE, and on_error comes in the next turn. */
 enum conn_sent conn_send(struct conn *c, const void *p, size_t n);
 enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n);
+
+/* Send all of b, which many connections may hold: what the kernel does not
+ * take is queued as a reference, not as a copy. */
+enum conn_sent conn_send_shared(struct conn *c, struct shared *b);
 
 /* Send a control frame before everything queued, after the frame under way.
  * One slot: a newer one replaces one that is still waiting. */
