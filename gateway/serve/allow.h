@@ -37,8 +37,8 @@ bool allow_list_empty(const struct allow_list *a);
 bool allow_name(const struct allow_list *a, const char *host, uint16_t port);
 
 /* After resolving; `port` is asked about, not the one in sa. */
-bool allow_address(const struct allow_list *a, const char *host,
-                   uint16_t port, const struct sockaddr *sa);
+bool allow_address(const struct allow_list *a, const char *host, uint16_t port,
+                   const struct sockaddr *sa);
 
 bool allow_unix(const struct allow_list *a, const char *path);
 

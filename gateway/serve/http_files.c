@@ -1,12 +1,13 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* http_files.c - find the file, choose its form, judge the conditions, cut
- * the range: in the order of RFC 9110, sections 12.5.3, 13.2.2 and 14.2.
+ * the range, in this order.
  *
  * The kernel resolves every name beneath the root (openat2 with
  * RESOLVE_BENEATH), so that nothing depends on how a path is spelled. */
 #include "http_files.h"
 
 #include "http_reply.h"
+#include "http_select.h"
 #include "mime.h"
 
 #include <errno.h>
@@ -26,7 +27,6 @@ enum {
     OPEN_TRIES = 8,
     /* A file changed so lately may change again and keep its time. */
     SETTLED_S = 2,
-    Q_MAX = 1000, /* "q=1" in thousandths */
 };
 
 struct files_root {
@@ -37,9 +37,8 @@ struct files_root {
 struct form {
     int fd;
     struct stat st;
-    const char *encoding; /* NULL: as it is */
-    char tag[80];         /* ETag without W/ */
-    bool strong;
+    const char *encoding;  /* NULL: as it is */
+    struct http_form http; /* made last, when the form is chosen */
 };
 
 static const struct encoding {
@@ -195,69 +194,14 @@ static int path_open(struct form *f, int root, const char *path, char *name)
     return status;
 }
 
-/* ---- Accept-Encoding (RFC 9110 section 12.5.3) ------------------------- */
-
-/* "; q=0.5" in thousandths; nothing: Q_MAX; malformed: 0. */
-static int weight_parse(struct slice s)
-{
-    int q = 0, unit = Q_MAX;
-
-    if (s.n == 0)
-        return Q_MAX;
-    do {
-        s.p++;
-        s.n--;
-    } while (s.n > 0 && (*s.p == ' ' || *s.p == '\t'));
-    if (s.n < 3 || (s.p[0] | 0x20) != 'q' || s.p[1] != '=' ||
-        (s.n > 3 && s.p[3] != '.') || s.n > 7)
-        return 0;
-    for (size_t i = 2; i < s.n; i++) {
-        if (i == 3)
-            continue; /* the point */
-        if (s.p[i] < '0' || s.p[i] > '9')
-            return 0;
-        q += (s.p[i] - '0') * unit;
-        unit /= 10;
-    }
-    return q <= Q_MAX ? q : 0;
-}
-
-/* What is said about `coding`, or else about "*", or else `unsaid`. */
-static int coding_weight(const struct http_head *head, const char *coding,
-                         int unsaid)
-{
-    int said = -1, star = -1;
-    struct slice list, element;
-
-    for (size_t i = 0; i < head->n_fields; i++) {
-        if (!slice_ieq(head->fields[i].name, slice_of("accept-encoding")))
-            continue;
-        list = head->fields[i].value;
-        while (http_list_next(&list, &element)) {
-            size_t n = 0;
-            while (n < element.n && !strchr("; \t", element.p[n]))
-                n++;
-            struct slice name = {element.p, n},
-                         rest = {element.p + n, element.n - n};
-            while (rest.n > 0 && *rest.p != ';') {
-                rest.p++;
-                rest.n--;
-            }
-            if (slice_ieq(name, slice_of(coding)))
-                said = weight_parse(rest);
-            else if (slice_is(name, "*"))
-                star = weight_parse(rest);
-        }
-    }
-    return said >= 0 ? said : star >= 0 ? star : unsaid;
-}
+/* ---- compressed forms ------------------------------------------------- */
 
 /* Replace *f by a compressed form of it that the client likes at least as
  * well. Returns whether there is any, liked or not. */
 static bool form_choose(struct form *f, int root, const char *name,
                         const struct http_head *head)
 {
-    int best = coding_weight(head, "identity", 0);
+    int best = http_coding_weight(head, "identity", 0);
     bool any = false;
 
     for (size_t i = 0; i < LEN(encodings); i++) {
@@ -273,7 +217,7 @@ static bool form_choose(struct form *f, int root, const char *name,
             continue;
         }
         any = true;
-        int q = coding_weight(head, e->name, 0);
+        int q = http_coding_weight(head, e->name, 0);
         if (q > 0 && (f->encoding ? q > best : q >= best)) {
             form_close(f);
             *f = other;
@@ -286,179 +230,36 @@ static bool form_choose(struct form *f, int root, const char *name,
     return any;
 }
 
-/* ---- conditions (RFC 9110 section 13) --------------------------------- */
+/* ---- putting it together ---------------------------------------------- */
 
-static void tag_make(struct form *f, time_t now)
+static void form_tell(struct form *f, time_t now)
 {
-    uint64_t ns = (uint64_t)f->st.st_mtim.tv_sec * 1000000000 +
-                  (uint64_t)f->st.st_mtim.tv_nsec;
+    const struct stat *st = &f->st;
+    uint64_t ns = (uint64_t)st->st_mtim.tv_sec * 1000000000 +
+                  (uint64_t)st->st_mtim.tv_nsec;
 
-    snprintf(f->tag, sizeof(f->tag), "\"%jx-%jx-%" PRIx64 "%s%s\"",
-             (uintmax_t)f->st.st_ino, (uintmax_t)f->st.st_size, ns,
+    snprintf(f->http.tag, sizeof(f->http.tag), "\"%jx-%jx-%" PRIx64 "%s%s\"",
+             (uintmax_t)st->st_ino, (uintmax_t)st->st_size, ns,
              f->encoding ? "-" : "", f->encoding ? f->encoding : "");
-    f->strong = f->st.st_mtim.tv_sec + SETTLED_S <= now;
-}
-
-/* Whether one tag of a request means this form. Strongly: both are strong. */
-static bool tag_is(const struct form *f, struct slice tag, bool strongly)
-{
-    bool weak = tag.n >= 2 && tag.p[0] == 'W' && tag.p[1] == '/';
-
-    if (weak)
-        tag = (struct slice){tag.p + 2, tag.n - 2};
-    return slice_is(tag, f->tag) && (!strongly || (f->strong && !weak));
-}
-
-/* Whether a list of tags, all lines of the field together, has this form. */
-static bool tag_listed(const struct form *f, const struct http_head *head,
-                       const char *field, bool strongly)
-{
-    struct slice list, element;
-
-    for (size_t i = 0; i < head->n_fields; i++) {
-        if (!slice_ieq(head->fields[i].name, slice_of(field)))
-            continue;
-        list = head->fields[i].value;
-        while (http_list_next(&list, &element)) {
-            if (slice_is(element, "*") || tag_is(f, element, strongly))
-                return true;
-        }
-    }
-    return false;
-}
-
-/* A date in any of the three forms that RFC 9110 section 5.6.7 demands. */
-static bool date_parse(struct slice s, time_t *t)
-{
-    static const char *const forms[] = {"%a, %d %b %Y %H:%M:%S GMT",
-                                        "%A, %d-%b-%y %H:%M:%S GMT",
-                                        "%a %b %d %H:%M:%S %Y"};
-    char text[64];
-
-    if (s.n == 0 || s.n >= sizeof(text))
-        return false;
-    memcpy(text, s.p, s.n);
-    text[s.n] = '\0';
-    for (size_t i = 0; i < LEN(forms); i++) {
-        struct tm tm = {0};
-        const char *end = strptime(text, forms[i], &tm);
-        if (end && *end == '\0') {
-            *t = timegm(&tm);
-            return true;
-        }
-    }
-    return false;
-}
-
-/* The date of a field; false if it is absent or is no date. */
-static bool date_get(const struct http_head *head, const char *field, time_t *t)
-{
-    return date_parse(http_head_get(head, field), t);
-}
-
-/* Returns 0 to go on, or 304 or 412. */
-static int conditions(const struct form *f, const struct http_head *head)
-{
-    time_t modified = f->st.st_mtim.tv_sec, t;
-
-    if (http_head_count(head, "if-match")) {
-        if (!tag_listed(f, head, "if-match", true))
-            return 412;
-    } else if (date_get(head, "if-unmodified-since", &t) && modified > t) {
-        return 412;
-    }
-    if (http_head_count(head, "if-none-match"))
-        return tag_listed(f, head, "if-none-match", false) ? 304 : 0;
-    if (date_get(head, "if-modified-since", &t) && modified <= t)
-        return 304;
-    return 0;
-}
-
-/* Whether a range may be cut: If-Range is absent, or names this very form. */
-static bool if_range(const struct form *f, const struct http_head *head)
-{
-    struct slice value = http_head_get(head, "if-range");
-    time_t t;
-
-    if (!value.p)
-        return true;
-    if (value.n > 0 && (value.p[0] == '"' || value.p[0] == 'W') &&
-        memchr(value.p, '"', value.n))
-        return tag_is(f, value, true);
-    return date_parse(value, &t) && f->strong && t == f->st.st_mtim.tv_sec;
-}
-
-/* ---- ranges (RFC 9110 section 14) ------------------------------------- */
-
-enum range_kind { RANGE_WHOLE, RANGE_PART, RANGE_OUTSIDE };
-
-/* Take digits from *s; false if there are none. Too great is UINT64_MAX. */
-static bool number_take(struct slice *s, uint64_t *value)
-{
-    const char *start = s->p;
-
-    for (*value = 0; s->n > 0 && *s->p >= '0' && *s->p <= '9'; s->p++, s->n--) {
-        uint64_t digit = (uint64_t)(*s->p - '0');
-        *value = *value > (UINT64_MAX - digit) / 10 ? UINT64_MAX
-                                                    : *value * 10 + digit;
-    }
-    return s->p > start;
-}
-
-/* What part of `size` bytes is asked for. Several parts, or what is no range
- * of bytes, is the whole. */
-static enum range_kind range_parse(struct slice s, uint64_t size,
-                                   uint64_t *first, uint64_t *length)
-{
-    uint64_t last = UINT64_MAX;
-    struct slice range, another;
-
-    if (s.n < 6 || !slice_ieq((struct slice){s.p, 6}, slice_of("bytes=")))
-        return RANGE_WHOLE;
-    s = (struct slice){s.p + 6, s.n - 6};
-    if (!http_list_next(&s, &range) || http_list_next(&s, &another))
-        return RANGE_WHOLE;
-
-    bool has_first = number_take(&range, first);
-    if (range.n == 0 || *range.p != '-')
-        return RANGE_WHOLE;
-    range = (struct slice){range.p + 1, range.n - 1};
-    bool has_last = number_take(&range, &last);
-    if (range.n > 0 || (!has_first && !has_last))
-        return RANGE_WHOLE;
-    if (!has_last)
-        last = UINT64_MAX;
-
-    if (!has_first) { /* "-N": the last N bytes */
-        *length = last < size ? last : size;
-        *first = size - *length;
-        return *length > 0 ? RANGE_PART : RANGE_OUTSIDE;
-    }
-    if (last < *first)
-        return RANGE_WHOLE;
-    if (*first >= size)
-        return RANGE_OUTSIDE;
-    *length = (last < size ? last + 1 : size) - *first;
-    return RANGE_PART;
+    f->http.modified = st->st_mtim.tv_sec;
+    f->http.strong = f->http.modified + SETTLED_S <= now;
+    f->http.size = (uint64_t)st->st_size;
 }
 
 /* Cut the answer to the range that is asked for. */
 static void range_cut(struct files_answer *a, const struct form *f,
                       const struct http_head *head)
 {
-    uint64_t size = (uint64_t)f->st.st_size, first = 0, length = size;
+    uint64_t first, length, size = f->http.size;
 
-    if (!slice_is(head->method, "GET") || http_head_count(head, "range") != 1 ||
-        !if_range(f, head))
+    switch (http_range(&f->http, head, &first, &length)) {
+    case HTTP_RANGE_WHOLE:
         return;
-    switch (range_parse(http_head_get(head, "range"), size, &first, &length)) {
-    case RANGE_WHOLE:
-        return;
-    case RANGE_OUTSIDE:
+    case HTTP_RANGE_OUTSIDE:
         a->status = 416;
         add(a, "Content-Range: bytes */%" PRIu64 "\r\n", size);
         return;
-    case RANGE_PART:
+    case HTTP_RANGE_PART:
         a->status = 206;
         a->length = length;
         add(a, "Content-Range: bytes %" PRIu64 "-%" PRIu64 "/%" PRIu64 "\r\n",
@@ -468,15 +269,13 @@ static void range_cut(struct files_answer *a, const struct form *f,
     }
 }
 
-/* ---- putting it together ---------------------------------------------- */
-
 static void describe(struct files_answer *a, const struct form *f, bool vary,
                      time_t now)
 {
-    add(a, "ETag: %s%s\r\n", f->strong ? "" : "W/", f->tag);
-    if (f->st.st_mtim.tv_sec <= now) { /* never a date to come */
+    add(a, "ETag: %s%s\r\n", f->http.strong ? "" : "W/", f->http.tag);
+    if (f->http.modified <= now) { /* never a date to come */
         char date[HTTP_DATE_SIZE];
-        http_date(date, f->st.st_mtim.tv_sec);
+        http_date(date, f->http.modified);
         add(a, "Last-Modified: %s\r\n", date);
     }
     add(a, "Cache-Control: no-cache\r\n%s",
@@ -489,13 +288,13 @@ static void serve(struct files_answer *a, struct form *f, const char *name,
 {
     time_t now = time(NULL);
 
-    tag_make(f, now);
-    a->status = conditions(f, head);
+    form_tell(f, now);
+    a->status = http_conditions(&f->http, head);
     if (a->status != 412)
         describe(a, f, vary, now);
     if (a->status == 0) {
         a->status = 200;
-        a->length = (uint64_t)f->st.st_size;
+        a->length = f->http.size;
         range_cut(a, f, head);
     }
     if (a->status != 200 && a->status != 206) {

@@ -19,9 +19,9 @@ struct http_reply {
     int status;
     const char *content_type; /* NULL: none */
     uint64_t content_length;
-    bool has_length;          /* false for 304 */
-    bool keep_alive;          /* else "Connection: close" */
-    const char *extra;        /* further field lines with CRLF, or NULL */
+    bool has_length;   /* false for 304 */
+    bool keep_alive;   /* else "Connection: close" */
+    const char *extra; /* further field lines with CRLF, or NULL */
 };
 
 /* Write a head (Date and Server included) to out[0..cap). Returns its size,

@@ -16,9 +16,8 @@ typedef _Atomic uint64_t counter;
 
 static inline void counter_add(counter *c, uint64_t n)
 {
-    atomic_store_explicit(
-        c, atomic_load_explicit(c, memory_order_relaxed) + n,
-        memory_order_relaxed);
+    atomic_store_explicit(c, atomic_load_explicit(c, memory_order_relaxed) + n,
+                          memory_order_relaxed);
 }
 
 static inline uint64_t counter_get(const counter *c)
@@ -38,8 +37,14 @@ uint16_t end_code(enum end e);
 const char *end_who(enum end e);
 const char *end_text(enum end e);
 
-enum frame_kind { FRAME_TEXT, FRAME_BINARY, FRAME_PING, FRAME_PONG,
-                  FRAME_CLOSE, FRAME_KINDS };
+enum frame_kind {
+    FRAME_TEXT,
+    FRAME_BINARY,
+    FRAME_PING,
+    FRAME_PONG,
+    FRAME_CLOSE,
+    FRAME_KINDS
+};
 
 enum limit_kind {
     LIMIT_CONNECTIONS,  /* limits.connections: 503 */
@@ -61,35 +66,35 @@ struct histogram {
 void histogram_add(struct histogram *h, double seconds);
 
 struct metrics {
-    counter accepted;            /* client connections */
-    counter closed;              /* of them */
-    counter sessions_opened;     /* 101 sent */
+    counter accepted;        /* client connections */
+    counter closed;          /* of them */
+    counter sessions_opened; /* 101 sent */
     counter sessions_closed;
     counter ends[END_COUNT];
-    counter close_codes[16];     /* 1000-1015, by code - 1000 */
-    counter close_codes_app;     /* 3000-4999 */
-    counter refused[600 - 400];  /* WebSocket requests by status - 400 */
-    counter http[600 - 100];     /* plain HTTP answers by status - 100 */
+    counter close_codes[16];    /* 1000-1015, by code - 1000 */
+    counter close_codes_app;    /* 3000-4999 */
+    counter refused[600 - 400]; /* WebSocket requests by status - 400 */
+    counter http[600 - 100];    /* plain HTTP answers by status - 100 */
     counter frames_in[FRAME_KINDS], frames_out[FRAME_KINDS];
     counter payload_in, payload_out; /* bytes of data frames */
     counter backend_ok, backend_failed;
-    struct histogram handshake;  /* accept of the connection to 101 */
-    struct histogram backend;    /* dial to connected */
+    struct histogram handshake; /* accept of the connection to 101 */
+    struct histogram backend;   /* dial to connected */
     counter limit_hits[LIMIT_KINDS];
-    counter tls_failed;          /* handshakes */
-    counter ticks;               /* loop turns seen by the health check */
+    counter tls_failed; /* handshakes */
+    counter ticks;      /* loop turns seen by the health check */
     counter bridge[BRIDGES_MAX][BRIDGE_COUNTERS_MAX];
 };
 
 /* What is not a worker's: told by whoever calls metrics_write. */
 struct metrics_extra {
-    double start_time;              /* seconds since 1970 */
+    double start_time; /* seconds since 1970 */
     bool last_reload_ok;
     uint64_t reloads_ok, reloads_failed;
     uint64_t log_dropped;
-    int64_t cert_not_after;         /* 0: no certificate */
+    int64_t cert_not_after; /* 0: no certificate */
     uint64_t max_connections;
-    double loop_lag_s;              /* worst of all loops, last health round */
+    double loop_lag_s; /* worst of all loops, last health round */
     const struct gw_bridge *const *bridges; /* by index into metrics.bridge */
     size_t n_bridges;
     const char *version;

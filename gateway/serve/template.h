@@ -17,8 +17,7 @@ struct template_values {
 /* Check the braces and names of `text` at load time; a {path.NAME} must be in
  * `p`. Returns the number of placeholders, or -1 with err set. "{{" and "}}"
  * stand for braces. */
-int template_check(const char *text, const struct pattern *p,
-                   struct err *err);
+int template_check(const char *text, const struct pattern *p, struct err *err);
 
 /* What a filled-in value may hold. */
 enum template_kind {
