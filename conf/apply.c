@@ -109,9 +109,13 @@ static void read_scalar(struct loader *l, const struct entry *e)
         entry_complain(l, e, "needs one value, not a list or a mapping");
         return;
     }
-    if (scalar_text(l, e->node, e->from_file, &text, &err) ||
-        value_set(l, e->setting, e->object, text, &err))
+    if (scalar_text(l, e->node, e->from_file, &text, &err))
         entry_complain(l, e, err.text);
+    else if (value_set(l, e->setting, e->object, text, &err))
+        /* A secret is not repeated. */
+        entry_complain(l, e,
+                       e->from_file ? "the content of this file is not valid"
+                                    : err.text);
     else if (in_settings(l, e->object))
         loader_given(l, e->setting, ynode_place(e->node));
 }
@@ -296,11 +300,8 @@ static void (*const readers[SETTING_TYPES])(struct loader *,
     [SETTING_FIRST] = read_first,        [SETTING_OPTIONS] = read_options,
 };
 
-/* "; did you mean 'x'?": a near key of this section, or the same key of
- * another one. Nothing once errors are no longer shown. */
-static const char *suggest_key(const struct loader *l,
-                               const struct section *section, struct slice key,
-                               char *buf, size_t cap)
+const char *apply_suggest(const struct loader *l, const struct section *section,
+                          struct slice key, char *buf, size_t cap)
 {
     struct suggest near;
 
@@ -354,7 +355,7 @@ static void read_pair(struct loader *l, const struct section *section,
     e.setting = key_setting(section, path.key, &e.from_file);
     if (!e.setting) {
         complain(l->complaints, at, &path, "unknown setting%s",
-                 suggest_key(l, section, path.key, hint, sizeof(hint)));
+                 apply_suggest(l, section, path.key, hint, sizeof(hint)));
         return;
     }
     size_t *line = &line_of[e.setting - section->settings];
@@ -403,119 +404,13 @@ void apply_document(struct loader *l, struct ynode root)
         read_section(l, &settings_section, l->settings, root, NULL);
 }
 
-static void *object_of(struct loader *l, const struct setting *s)
+void apply_node(struct loader *l, const struct setting *s, void *object,
+                const struct key_path *path, struct ynode node)
 {
-    for (size_t i = 0; i < settings_section.n; i++) {
-        const struct setting *top = &settings_section.settings[i];
-        const struct section *in = top->section;
+    struct entry e = {s, object, node, path, false};
 
-        if (top->type == SETTING_SECTION && s >= in->settings &&
-            s < in->settings + in->n)
-            return (char *)l->settings + top->offset;
-    }
-    return l->settings;
-}
-
-static int apply_item(struct loader *l, const struct setting *s,
-                      struct place at, struct slice text, struct err *err)
-{
-    void *item = value_new_item(l, s, l->settings);
-
-    if (!item)
-        return err_set(err, "too many of them");
-    if (s->section->from_text(l, item, text, err))
-        return -1;
-    s->section->finish(l, item, at, NULL, NULL);
-    return 0;
-}
-
-void apply_flag(struct loader *l, const struct setting *s, struct place at,
-                struct slice text)
-{
-    void *object = object_of(l, s);
-    struct err err;
-    int failed;
-
-    if (value_is_scalar(s))
-        failed = value_set(l, s, object, text, &err);
-    else if (s->type == SETTING_ITEMS)
-        failed = apply_item(l, s, at, text, &err);
-    else
-        failed = value_append(l, s, object, text, &err);
-    if (failed)
-        complain(l->complaints, at, NULL, "%s", err.text);
-    else
-        loader_given(l, s, at);
-}
-
-/* Sections and lists of --set: YAML, read like the same part of a file. */
-static void apply_yaml(struct loader *l, const struct setting *s,
-                       struct place at, const struct key_path *path,
-                       struct slice text)
-{
-    struct yaml_reader *r =
-        yaml_reader_open(at.source, true, text, l->complaints);
-    struct entry e = {s, object_of(l, s), {0}, path, false};
-
-    if (!r)
-        return;
-    e.node = yaml_reader_root(r);
-    if (ynode_kind(e.node) == YNODE_NULL)
+    if (ynode_kind(node) == YNODE_NULL)
         entry_complain(l, &e, "needs a value");
     else
         readers[s->type](l, &e);
-    yaml_reader_close(r);
-}
-
-/* --set with a key that the table does not have. */
-static void complain_unknown(struct loader *l, struct place at,
-                             const struct key_path *path)
-{
-    const struct section *section = &settings_section;
-    const struct setting *parent = NULL;
-    struct slice key = path->key, before;
-    const char *dot = memrchr(key.p, '.', key.n);
-    char hint[160];
-
-    if (dot) {
-        before = (struct slice){key.p, (size_t)(dot - key.p)};
-        parent = settings_find(before);
-        key = (struct slice){dot + 1, key.n - before.n - 1};
-    }
-    if (dot && !parent) {
-        complain(l->complaints, at, path, "unknown setting");
-    } else if (parent && parent->type != SETTING_SECTION) {
-        complain(l->complaints, at, path,
-                 "'%s' is set as a whole, in YAML: --set '%s=...'", parent->key,
-                 parent->key);
-    } else {
-        section = parent ? parent->section : section;
-        complain(l->complaints, at, path, "unknown setting%s",
-                 suggest_key(l, section, key, hint, sizeof(hint)));
-    }
-}
-
-void apply_set(struct loader *l, struct place at, struct slice pair)
-{
-    const char *equals = memchr(pair.p, '=', pair.n);
-    size_t n = equals ? (size_t)(equals - pair.p) : pair.n;
-    struct key_path path = {NULL, {pair.p, n}, 0};
-    const struct setting *s = settings_find(path.key);
-    struct err err;
-
-    if (!equals) {
-        complain(l->complaints, at, NULL,
-                 "'%.*s': write KEY=VALUE, like limits.max_message=4MiB",
-                 (int)min_size(pair.n, 64), pair.p);
-        return;
-    }
-    struct slice text = {equals + 1, pair.n - n - 1};
-    if (!s)
-        complain_unknown(l, at, &path);
-    else if (!value_is_scalar(s))
-        apply_yaml(l, s, at, &path, text);
-    else if (value_set(l, s, object_of(l, s), text, &err))
-        complain(l->complaints, at, &path, "%s", err.text);
-    else
-        loader_given(l, s, at);
 }

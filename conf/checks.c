@@ -124,7 +124,7 @@ static void check_routes(struct loader *l)
             complain(l->complaints, item_place(s->routes[i].where), NULL,
                      "clients choose where %.128s leads: say in "
                      "'allow_targets' (--allow-target) where it may",
-                     s->routes[i].target);
+                     s->routes[i].path);
 }
 
 /* ---- pairs of numbers -------------------------------------------------- */

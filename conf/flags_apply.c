@@ -11,6 +11,125 @@ static struct place usage_place(const char *source)
     return (struct place){source, 0, 0, true};
 }
 
+/* ---- one flag ---------------------------------------------------------- */
+
+static void *object_of(struct loader *l, const struct setting *s)
+{
+    for (size_t i = 0; i < settings_section.n; i++) {
+        const struct setting *top = &settings_section.settings[i];
+        const struct section *in = top->section;
+
+        if (top->type == SETTING_SECTION && s >= in->settings &&
+            s < in->settings + in->n)
+            return (char *)l->settings + top->offset;
+    }
+    return l->settings;
+}
+
+static int apply_item(struct loader *l, const struct setting *s,
+                      struct place at, struct slice text, struct err *err)
+{
+    void *item = value_new_item(l, s, l->settings);
+
+    if (!item)
+        return err_set(err, "too many of them");
+    if (s->section->from_text(l, item, text, err))
+        return -1;
+    s->section->finish(l, item, at, NULL, NULL);
+    return 0;
+}
+
+/* One value of a flag: sets a scalar, or adds to a list. */
+static void apply_flag(struct loader *l, const struct setting *s,
+                       struct place at, struct slice text)
+{
+    void *object = object_of(l, s);
+    struct err err;
+    int failed;
+
+    if (value_is_scalar(s))
+        failed = value_set(l, s, object, text, &err);
+    else if (s->type == SETTING_ITEMS)
+        failed = apply_item(l, s, at, text, &err);
+    else
+        failed = value_append(l, s, object, text, &err);
+    if (failed)
+        complain(l->complaints, at, NULL, "%s", err.text);
+    else
+        loader_given(l, s, at);
+}
+
+/* Sections and lists of --set: YAML, read like the same part of a file. */
+static void apply_yaml(struct loader *l, const struct setting *s,
+                       struct place at, const struct key_path *path,
+                       struct slice text)
+{
+    struct yaml_reader *r =
+        yaml_reader_open(at.source, true, text, l->complaints);
+
+    if (!r)
+        return;
+    apply_node(l, s, object_of(l, s), path, yaml_reader_root(r));
+    yaml_reader_close(r);
+}
+
+/* --set with a key that the table does not have. */
+static void complain_unknown(struct loader *l, struct place at,
+                             const struct key_path *path)
+{
+    const struct section *section = &settings_section;
+    const struct setting *parent = NULL;
+    struct slice key = path->key, before;
+    const char *dot = memrchr(key.p, '.', key.n);
+    char hint[160];
+
+    if (dot) {
+        before = (struct slice){key.p, (size_t)(dot - key.p)};
+        parent = settings_find(before);
+        key = (struct slice){dot + 1, key.n - before.n - 1};
+    }
+    if (dot && !parent) {
+        complain(l->complaints, at, path, "unknown setting");
+    } else if (parent && parent->type != SETTING_SECTION) {
+        complain(l->complaints, at, path,
+                 "'%s' is set as a whole, in YAML: --set '%s=...'", parent->key,
+                 parent->key);
+    } else {
+        section = parent ? parent->section : section;
+        complain(l->complaints, at, path, "unknown setting%s",
+                 apply_suggest(l, section, key, hint, sizeof(hint)));
+    }
+}
+
+/* --set KEY=VALUE. A list or section is written in YAML and replaces what
+ * was there. */
+static void apply_set(struct loader *l, struct place at, struct slice pair)
+{
+    const char *equals = memchr(pair.p, '=', pair.n);
+    size_t n = equals ? (size_t)(equals - pair.p) : pair.n;
+    struct key_path path = {NULL, {pair.p, n}, 0};
+    const struct setting *s = settings_find(path.key);
+    struct err err;
+
+    if (!equals) {
+        complain(l->complaints, at, NULL,
+                 "'%.*s': write KEY=VALUE, like limits.max_message=4MiB",
+                 (int)min_size(pair.n, 64), pair.p);
+        return;
+    }
+    struct slice text = {equals + 1, pair.n - n - 1};
+    if (!s)
+        complain_unknown(l, at, &path);
+    else if (!value_is_scalar(s))
+        apply_yaml(l, s, at, &path, text);
+    else if (value_set(l, s, object_of(l, s), text, &err))
+        complain(l->complaints, at, &path, "%s", err.text);
+    else
+        loader_given(l, s, at);
+}
+
+/* ---- all of them ------------------------------------------------------- */
+
 /* Whether a flag before use i already gave this setting. */
 static bool given_before(const struct flags *f, size_t i)
 {

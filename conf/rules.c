@@ -109,7 +109,7 @@ int rule_target(struct loader *l, char **text, struct err *err)
                        "'%.64s' has no scheme; did you mean 'tcp://%.64s'?",
                        *text, *text);
     if (url_parse(&u, whole, &why))
-        return err_set(err, "'%.64s': %s", *text, why);
+        return err_set(err, "%s", why); /* it may hold a password: not shown */
     if (!slice_is(u.scheme, "unix") || u.authority.p || u.path.n == 0 ||
         strchr("/{@", u.path.p[0]) || !l->folder)
         return 0;

@@ -207,7 +207,7 @@ static const struct {
     {{"99999", "a:1"}, "needs a port from 0 to 65535"},
     {{"x", "a:1"}, "needs a port from 0 to 65535"},
     {{"example.com:80", "a:1"}, "is no numeric address"},
-    {{"6080", "a"}, "TARGET: target: 'a': "},
+    {{"6080", "a"}, "TARGET: target: no scheme"},
     {{"6080", "a:1", "--cert", "x"}, ""}, /* fine: no error at all */
     {{"6080", "a:1", "--key", "x"}, "--key: every --cert needs its --key"},
     {{"--listen", "ws://:1", "--route", "/=echo:", "--cert", "x"},
