@@ -185,6 +185,16 @@ static void lists_grow_with_each_flag(void **state)
     end(&r);
 }
 
+static void port_and_target_join_other_flags(void **state)
+{
+    struct run r = RUN("--listen", "ws://:1", "2", "a:1", "--route", "/b=x:");
+
+    (void)state;
+    assert_int_equal(r.settings->n_listeners, 2);
+    assert_int_equal(r.settings->n_routes, 2);
+    end(&r);
+}
+
 /* ---- errors ------------------------------------------------------------ */
 
 static const struct {
@@ -336,6 +346,7 @@ int main(void)
         cmocka_unit_test(takes_listeners_and_routes),
         cmocka_unit_test(sets_any_setting),
         cmocka_unit_test(lists_grow_with_each_flag),
+        cmocka_unit_test(port_and_target_join_other_flags),
         cmocka_unit_test(tells_what_is_wrong),
         cmocka_unit_test(help_lists_every_flag),
         cmocka_unit_test(prints_on_request),

@@ -364,6 +364,28 @@ static void flags_prevail_over_the_file(void **state)
     end(&l);
 }
 
+static void port_and_target_prevail_too(void **state)
+{
+    char path[128], *argv[] = {(char[]){"gangway"}, (char[]){"-c"},  path,
+                               (char[]){"7"},       (char[]){"a:1"}, NULL};
+    struct settings_source source = source_of(argv);
+    struct settings *s;
+    int status;
+
+    (void)state;
+    snprintf(path, sizeof(path), "%s/p.yaml", folder);
+    write_file("p.yaml", "listeners: [\"ws://:1\", \"ws://:2\"]\n"
+                         "routes: [\"/a=echo:\"]\nworkers: 2\n");
+    assert_int_equal(settings_load(&source, stdout, stderr, &s, &status),
+                     SETTINGS_RUN);
+    assert_int_equal(s->n_listeners, 1);
+    assert_int_equal(s->listeners[0].port, 7);
+    assert_int_equal(s->n_routes, 1);
+    assert_string_equal(s->routes[0].path, "/...");
+    assert_int_equal(s->workers, 2);
+    settings_free(s);
+}
+
 static void exit_status_tells_whose_fault(void **state)
 {
     struct loaded l = {0};
@@ -754,6 +776,7 @@ int main(void)
         cmocka_unit_test(paths_start_from_the_files_folder),
         cmocka_unit_test(secrets_are_not_repeated),
         cmocka_unit_test(flags_prevail_over_the_file),
+        cmocka_unit_test(port_and_target_prevail_too),
         cmocka_unit_test(exit_status_tells_whose_fault),
         cmocka_unit_test(tells_where_and_what),
         cmocka_unit_test(tells_what_items_lack),
