@@ -7,14 +7,19 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <ftw.h>
+#include <linux/filter.h>
+#include <linux/seccomp.h>
 #include <setjmp.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/prctl.h>
 #include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
+#include <sys/syscall.h>
 #include <sys/un.h>
+#include <sys/wait.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -775,6 +780,51 @@ static void test_open_errors(void **state)
     assert_non_null(strstr(err.text, "secret.txt: Not a directory"));
 }
 
+/* As on a kernel before 5.6, or within a filter that does not know openat2. */
+static void forbid_openat2(int error)
+{
+    struct sock_filter code[] = {
+        BPF_STMT(BPF_LD | BPF_W | BPF_ABS, offsetof(struct seccomp_data, nr)),
+        BPF_JUMP(BPF_JMP | BPF_JEQ | BPF_K, SYS_openat2, 0, 1),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ERRNO | (unsigned)error),
+        BPF_STMT(BPF_RET | BPF_K, SECCOMP_RET_ALLOW),
+    };
+    const struct sock_fprog program = {LEN(code), code};
+
+    if (prctl(PR_SET_NO_NEW_PRIVS, 1, 0, 0, 0) ||
+        prctl(PR_SET_SECCOMP, SECCOMP_MODE_FILTER, &program))
+        _exit(77);
+}
+
+static void test_no_openat2(void **state)
+{
+    static const struct {
+        int error;
+        const char *want;
+    } cases[] = {
+        {ENOSYS, "root: files need openat2 (Linux 5.6 or later): "},
+        {EPERM, "root: Operation not permitted"},
+    };
+
+    (void)state;
+    for (size_t i = 0; i < LEN(cases); i++) {
+        pid_t child = fork();
+        assert_true(child >= 0);
+        if (child == 0) {
+            struct err err = {""};
+            forbid_openat2(cases[i].error);
+            bool none = !files_root_open(at("root"), &err);
+            _exit(none && strstr(err.text, cases[i].want) ? 0 : 1);
+        }
+        int status = -1;
+        assert_int_equal(waitpid(child, &status, 0), child);
+        assert_true(WIFEXITED(status));
+        if (WEXITSTATUS(status) == 77)
+            skip();
+        assert_int_equal(WEXITSTATUS(status), 0);
+    }
+}
+
 static void test_types(void **state)
 {
     static const struct {
@@ -819,6 +869,7 @@ int main(void)
         cmocka_unit_test(test_no_descriptors),
         cmocka_unit_test(test_no_leak),
         cmocka_unit_test(test_open_errors),
+        cmocka_unit_test(test_no_openat2),
         cmocka_unit_test(test_types),
     };
 
