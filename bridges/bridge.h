@@ -49,6 +49,7 @@ struct gw_conn;    /* one connection to a backend */
 struct gw_tls;     /* how to speak TLS to a backend */
 struct gw_timer;
 struct gw_worker; /* a worker thread, for gw_host.post */
+struct gw_frame;  /* one message, encoded once for many sessions */
 
 enum gw_type { GW_TEXT = 1, GW_BINARY = 2 }; /* RFC 6455 opcodes */
 
@@ -90,6 +91,8 @@ enum gw_cause {
     GW_FAILED,       /* the bridge's own fault: 1011 */
 };
 
+struct gw_bridge;
+
 enum gw_severity { GW_ERROR, GW_WARN, GW_INFO, GW_DEBUG };
 
 /* ---- options ---------------------------------------------------------- */
@@ -122,6 +125,12 @@ struct gw_target {
     const char *scheme;
     const char *address;           /* may hold {placeholders} */
     const struct gw_value *values; /* in the order of gw_bridge.options */
+};
+
+/* What a filled-in placeholder may hold, beside never being empty. */
+enum gw_fill {
+    GW_FILL_TEXT,  /* no control characters */
+    GW_FILL_TOPIC, /* nor / + # */
 };
 
 /* ---- a request -------------------------------------------------------- */
@@ -183,6 +192,16 @@ struct gw_tls_options {
 struct gw_host {
     uint32_t abi, size;
 
+    /* For route_open: check the braces and names of a template among the
+     * route's options. The number of placeholders; or -1 and the reason. */
+    int (*template_check)(const struct gw_target *t, const char *text,
+                          char *err, size_t cap);
+    /* Within open: fill in a template for this request. The length; or -1 and
+     * *why, which then points into out. */
+    int (*template_fill)(struct gw_session *s, const char *text,
+                         enum gw_fill kind, char *out, size_t cap,
+                         const char **why);
+
     /* The backend is ready: answer the client with 101. May be called within
      * open. */
     void (*accept)(struct gw_session *s);
@@ -197,6 +216,13 @@ struct gw_host {
     /* The same for bytes that have GW_SENDROOM scratch bytes before them. */
     enum gw_sent (*send_inplace)(struct gw_session *s, enum gw_type type,
                                  uint8_t *p, size_t n, bool more);
+    /* A message for many sessions, on any workers: n bytes of payload to be
+     * filled in before the first send. One reference. NULL: out of memory. */
+    struct gw_frame *(*frame_new)(enum gw_type type, size_t n,
+                                  uint8_t **payload);
+    struct gw_frame *(*frame_ref)(struct gw_frame *f);
+    void (*frame_unref)(struct gw_frame *f);
+    enum gw_sent (*send_frame)(struct gw_session *s, struct gw_frame *f);
     /* Stop and start gw_bridge.data; may be repeated. Up to one read's bytes
      * may still arrive after pause: they are the bridge's to take. */
     void (*pause)(struct gw_session *s);
@@ -243,16 +269,20 @@ struct gw_host {
     /* One log line with the session's id. No payload, no secrets. */
     void (*log)(struct gw_session *s, enum gw_severity severity,
                 const char *event, const char *text);
-    /* Add to the bridge's counter of this index. */
+    /* Add to the bridge's counter of this index: on the session's worker, or
+     * from any thread. */
     void (*count)(struct gw_session *s, unsigned counter, uint64_t n);
+    void (*add)(const struct gw_bridge *b, unsigned counter, int64_t n);
 };
 
 /* ---- what a bridge offers ---------------------------------------------- */
 
-/* Exposed as gangway_bridge_NAME_total{bridge="..."}. */
+/* Exposed as gangway_bridge_NAME_total{bridge="..."}; or, if it can go down,
+ * as gangway_bridge_NAME. */
 struct gw_counter {
     const char *name; /* [a-z_]+ */
     const char *help;
+    bool gauge;
 };
 
 struct gw_bridge {

@@ -441,6 +441,60 @@ static void host_close(struct gw_session *s, enum gw_cause cause, uint16_t code,
                   why);
 }
 
+static struct gw_frame *host_frame_new(enum gw_type type, size_t n,
+                                       uint8_t **payload)
+{
+    uint8_t head[WS_SERVER_HEAD_MAX];
+    uint8_t *end = head + sizeof head;
+    size_t h = ws_head_encode_before(end, true, (uint8_t)type, n);
+    struct shared *b = shared_new(h + n);
+
+    if (!b)
+        return NULL;
+    memcpy(b->bytes, end - h, h);
+    *payload = b->bytes + h;
+    return (struct gw_frame *)(void *)b;
+}
+
+static struct gw_frame *host_frame_ref(struct gw_frame *f)
+{
+    shared_ref((struct shared *)(void *)f);
+    return f;
+}
+
+static void host_frame_unref(struct gw_frame *f)
+{
+    shared_unref((struct shared *)(void *)f);
+}
+
+static enum gw_sent host_send_frame(struct gw_session *s, struct gw_frame *f)
+{
+    return session_send_frame(s, (struct shared *)(void *)f);
+}
+
+/* ---- templates --------------------------------------------------------- */
+
+static int host_template_check(const struct gw_target *t, const char *text,
+                               char *err, size_t cap)
+{
+    const struct route_target *rt =
+        container_of(t, struct route_target, target);
+    struct err e;
+    int n = template_check(text, rt->pattern, &e);
+    if (n < 0)
+        snprintf(err, cap, "%s", e.text);
+    return n;
+}
+
+static int host_template_fill(struct gw_session *s, const char *text,
+                              enum gw_fill kind, char *out, size_t cap,
+                              const char **why)
+{
+    return session_template(
+        s, text, kind == GW_FILL_TOPIC ? TEMPLATE_TOPIC : TEMPLATE_TEXT, out,
+        cap, why);
+}
+
 static struct gw_tls *host_tls_new(const struct gw_tls_options *o, char *err,
                                    size_t cap)
 {
@@ -508,13 +562,27 @@ static void host_count(struct gw_session *s, unsigned index, uint64_t n)
                     n);
 }
 
+static void host_add(const struct gw_bridge *b, unsigned index, int64_t n)
+{
+    size_t i = registry_index(b);
+    if (i < BRIDGES_MAX && index < BRIDGE_COUNTERS_MAX)
+        atomic_fetch_add_explicit(&metrics_shared[i][index], n,
+                                  memory_order_relaxed);
+}
+
 const struct gw_host bridge_host = {
     .abi = GW_ABI,
     .size = sizeof(struct gw_host),
+    .template_check = host_template_check,
+    .template_fill = host_template_fill,
     .accept = session_accept,
     .refuse = session_refuse,
     .send = host_send,
     .send_inplace = host_send_inplace,
+    .frame_new = host_frame_new,
+    .frame_ref = host_frame_ref,
+    .frame_unref = host_frame_unref,
+    .send_frame = host_send_frame,
     .pause = session_pause,
     .resume = session_resume,
     .close = host_close,
@@ -533,4 +601,5 @@ const struct gw_host bridge_host = {
     .utf8 = host_utf8,
     .log = host_log,
     .count = host_count,
+    .add = host_add,
 };

@@ -316,6 +316,10 @@ static void write_tls(const struct output *o, const struct metrics_extra *x)
 
 /* ---- bridges ---------------------------------------------------------- */
 
+/* A bridge's own threads have no worker to count on, and the contract no
+ * other place: one per process, as the log is. */
+_Atomic int64_t metrics_shared[BRIDGES_MAX][BRIDGE_COUNTERS_MAX];
+
 /* The index of a counter called `name`, or -1. */
 static int bridge_counter(const struct gw_bridge *b, const char *name)
 {
@@ -346,18 +350,22 @@ static void write_bridge_family(const struct output *o,
         if (bridge_counter(x->bridges[i], c->name) >= 0)
             return;
     }
-    if (snprintf(name, sizeof(name), "gangway_bridge_%s_total", c->name) >=
-        (int)sizeof(name))
+    if (snprintf(name, sizeof(name), "gangway_bridge_%s%s", c->name,
+                 c->gauge ? "" : "_total") >= (int)sizeof(name))
         return;
-    family(o, name, "counter", c->help ? c->help : "A counter of its own.");
+    family(o, name, c->gauge ? "gauge" : "counter",
+           c->help ? c->help : "A counter of its own.");
     for (size_t i = first; i < n; i++) {
         int index = bridge_counter(x->bridges[i], c->name);
         if (index < 0)
             continue;
         fprintf(o->f, "%s{bridge=\"", name);
         escape(o->f, x->bridges[i]->name, true);
-        fprintf(o->f, "\"} %" PRIu64 "\n",
-                SUM_AT(o, bridge, i * BRIDGE_COUNTERS_MAX + (size_t)index));
+        int64_t sum =
+            (int64_t)SUM_AT(o, bridge, i * BRIDGE_COUNTERS_MAX + (size_t)index);
+        total += atomic_load_explicit(&metrics_shared[i][index],
+                                      memory_order_relaxed);
+        fprintf(o->f, "\"} %" PRId64 "\n", total);
     }
 }
 

@@ -86,6 +86,9 @@ struct metrics {
     counter bridge[BRIDGES_MAX][BRIDGE_COUNTERS_MAX];
 };
 
+/* Bridges' counters that are not a worker's: added to from any thread. */
+extern _Atomic int64_t metrics_shared[BRIDGES_MAX][BRIDGE_COUNTERS_MAX];
+
 /* What is not a worker's: told by whoever calls metrics_write. */
 struct metrics_extra {
     double start_time; /* seconds since 1970 */

@@ -16,6 +16,18 @@ static const struct gw_bridge *const built_in[] = {
     &bridge_stream,
 };
 
+/* Set once, before any thread: the calls of bridges' own threads carry no
+ * pointer that would lead here. */
+static const struct registry *loaded;
+
+size_t registry_index(const struct gw_bridge *b)
+{
+    for (size_t i = 0; loaded && i < loaded->n; i++)
+        if (loaded->bridges[i] == b)
+            return i;
+    return SIZE_MAX;
+}
+
 /* ---- bridges ----------------------------------------------------------- */
 
 int registry_find(const struct registry *r, struct slice scheme)
@@ -86,6 +98,7 @@ int registry_load(struct registry *r, const struct string_list *plugins,
     for (size_t i = 0; i < plugins->n; i++)
         if (plugin_load(r, plugins->v[i], err) < 0)
             return err_prepend(err, "plugin");
+    loaded = r;
     return 0;
 }
 

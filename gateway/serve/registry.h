@@ -21,6 +21,10 @@ int registry_load(struct registry *r, const struct string_list *plugins,
 /* The index of the bridge for a scheme, or -1. */
 int registry_find(const struct registry *r, struct slice scheme);
 
+/* The index of a registered bridge in whichever registry loaded it last, or
+ * SIZE_MAX. Any thread. */
+size_t registry_index(const struct gw_bridge *b);
+
 /* All schemes, comma-separated, for an error's hint. Returns out. */
 const char *registry_schemes(const struct registry *r, char *out, size_t cap);
 

@@ -92,8 +92,9 @@ static int route_bridge(struct route *r, const struct url *u,
     if (route_dynamic(r, allow, err) < 0 ||
         route_options(r, u, r->settings, err) < 0)
         return -1;
-    const struct gw_target t = {r->scheme, r->address, r->values};
-    if (r->bridge->route_open(&bridge_host, &t, &r->bridge_route, why,
+    const struct route_target t = {{r->scheme, r->address, r->values},
+                                   r->pattern};
+    if (r->bridge->route_open(&bridge_host, &t.target, &r->bridge_route, why,
                               sizeof why) < 0) {
         r->bridge_route = NULL;
         return err_set(err, "%s bridge: %s", r->bridge->name, why);

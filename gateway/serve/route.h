@@ -41,6 +41,12 @@ struct router {
 };
 
 /* Build all routes of `s`. Does no network I/O. 0, or -1 with err. */
+/* What route_open's gw_target is a part of: enough to check templates. */
+struct route_target {
+    struct gw_target target;
+    const struct pattern *pattern;
+};
+
 extern const struct gw_host bridge_host; /* bridge_host.c */
 
 int router_init(struct router *r, const struct settings *s,

@@ -15,6 +15,7 @@ enum { ANSWER_MAX = 1024, SMALL = 512 };
 /* What the answer to the request needs; freed with it. */
 struct session_request {
     struct slice key, subprotocol, host, path;
+    const struct template_values *values; /* while the bridge opens */
     char text[];
 };
 
@@ -413,7 +414,7 @@ static void session_input(struct gw_session *s, uint8_t *p, size_t n)
         .message_bytes = whole ? s->route->max_message : 0,
         .fragments = whole ? limits(s)->fragments : 0,
     };
-    struct ws_input in = {p, p + n, p};
+    struct ws_input in = {p, p + n, NULL};
     struct gw_data run = {0};
     struct ws_event ev;
     enum ws_got got;
@@ -421,7 +422,7 @@ static void session_input(struct gw_session *s, uint8_t *p, size_t n)
 
     for (;;) {
         if (run.n == 0)
-            in.out = in.in; /* a run of its own stays where it is */
+            in.out = NULL; /* a run of its own stays where it is */
         got = ws_stream_next(&s->rx, &in, &lim, &ev);
         if (got == WS_GOT_MORE)
             break;
@@ -525,22 +526,44 @@ void session_resume(struct gw_session *s)
 
 /* ---- output ------------------------------------------------------------ */
 
+/* Whether there is anybody to send to; ends the session of a bridge that
+ * goes on although it was told to stop. */
+static bool can_send(struct gw_session *s)
+{
+    if (!s->conn || s->sent_close)
+        return false;
+    if (conn_queued(s->conn) <= 2 * limits(s)->queue_high)
+        return true;
+    session_close(s, END_FAILED, 0, "output queue overrun");
+    return false;
+}
+
+/* n bytes of payload have been given to the connection. */
+static enum gw_sent account_sent(struct gw_session *s, bool text, size_t n,
+                                 enum conn_sent sent)
+{
+    struct metrics *m = &s->serve->metrics;
+
+    s->bytes_out += n;
+    s->messages_out++;
+    s->data_at = loop_now(s->serve->loop);
+    counter_add(&m->frames_out[text ? FRAME_TEXT : FRAME_BINARY], 1);
+    counter_add(&m->payload_out, n);
+    if (conn_queued(s->conn) > 0)
+        session_look_by(s, conn_stalls_at(s->conn, timeouts(s)->write_stall));
+    return sent == CONN_SENT ? GW_SENT : sent == CONN_FULL ? GW_FULL : GW_GONE;
+}
+
 enum gw_sent session_send(struct gw_session *s, enum gw_type type, uint8_t *p,
                           size_t n, bool more, bool headroom)
 {
-    struct metrics *m = &s->serve->metrics;
     uint8_t head[WS_SERVER_HEAD_MAX];
     uint8_t *end = headroom ? p : head + sizeof head;
     uint8_t opcode = s->tx_message ? WS_CONTINUATION : (uint8_t)type;
     enum conn_sent sent;
 
-    if (!s->conn || s->sent_close)
+    if (!can_send(s))
         return GW_GONE;
-    if (conn_queued(s->conn) > 2 * limits(s)->queue_high) {
-        /* The bridge goes on although it was told to stop. */
-        session_close(s, END_FAILED, 0, "output queue overrun");
-        return GW_GONE;
-    }
     size_t h = ws_head_encode_before(end, !more, opcode, n);
     if (headroom) {
         sent = conn_send(s->conn, p - h, h + n);
@@ -555,14 +578,18 @@ enum gw_sent session_send(struct gw_session *s, enum gw_type type, uint8_t *p,
         sent = conn_sendv(s->conn, v, 2);
     }
     s->tx_message = more;
-    s->bytes_out += n;
-    s->messages_out++;
-    s->data_at = loop_now(s->serve->loop);
-    counter_add(&m->frames_out[type == GW_TEXT ? FRAME_TEXT : FRAME_BINARY], 1);
-    counter_add(&m->payload_out, n);
-    if (conn_queued(s->conn) > 0)
-        session_look_by(s, conn_stalls_at(s->conn, timeouts(s)->write_stall));
-    return sent == CONN_SENT ? GW_SENT : sent == CONN_FULL ? GW_FULL : GW_GONE;
+    return account_sent(s, type == GW_TEXT, n, sent);
+}
+
+enum gw_sent session_send_frame(struct gw_session *s, struct shared *frame)
+{
+    struct ws_head head;
+
+    if (!can_send(s))
+        return GW_GONE;
+    ws_head_decode(&head, frame->bytes, frame->n);
+    return account_sent(s, head.opcode == WS_TEXT, (size_t)head.payload_len,
+                        conn_send_shared(s->conn, frame));
 }
 
 /* ---- waits ------------------------------------------------------------- */
@@ -811,6 +838,7 @@ static struct session_request *request_new(const struct http_head *head,
     if (!r)
         return NULL;
     char *at = r->text;
+    r->values = NULL;
     r->key = put_text(&at, offer->key);
     r->subprotocol = put_text(&at, sub);
     r->host = put_text(&at, head->host);
@@ -836,8 +864,19 @@ static struct gw_session *session_new(struct serve *serve, struct h1 *h,
     return s;
 }
 
+int session_template(struct gw_session *s, const char *text,
+                     enum template_kind kind, char *out, size_t cap,
+                     const char **why)
+{
+    *why = "only while a session opens";
+    if (!s->request || !s->request->values)
+        return -1;
+    return template_fill(text, s->request->values, kind, out, cap, why);
+}
+
 /* Ask the bridge. Its answer may have come when this returns. */
 static void bridge_open(struct gw_session *s, const struct http_head *head,
+                        const struct template_values *values,
                         const char *address)
 {
     char client[PEER_TEXT], query[HTTP_QUERY_TEXT];
@@ -858,7 +897,10 @@ static void bridge_open(struct gw_session *s, const struct http_head *head,
 
     session_opening_by(
         s, deadline_in(s->serve->loop, timeouts(s)->connect + 1000));
+    s->request->values = values;
     s->state = s->route->bridge->open(s, s->route->bridge_route, &r, &take);
+    if (s->request)
+        s->request->values = NULL;
     s->take = (uint8_t)take;
     if (!s->state && s->opened)
         session_close(s, END_FAILED, 0, NULL);
@@ -903,7 +945,7 @@ void session_open(struct serve *serve, struct h1 *h,
     }
     struct gw_session *s = session_new(serve, h, route);
     if (s && (s->request = request_new(head, offer, chosen))) {
-        bridge_open(s, head, address);
+        bridge_open(s, head, &values, address);
         return;
     }
     if (s) {

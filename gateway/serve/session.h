@@ -82,6 +82,12 @@ void session_accept(struct gw_session *s);
 void session_refuse(struct gw_session *s, int status, const char *why);
 enum gw_sent session_send(struct gw_session *s, enum gw_type type, uint8_t *p,
                           size_t n, bool more, bool headroom);
+/* A whole frame that many sessions share. */
+enum gw_sent session_send_frame(struct gw_session *s, struct shared *frame);
+/* While the bridge opens: see template.h. */
+int session_template(struct gw_session *s, const char *text,
+                     enum template_kind kind, char *out, size_t cap,
+                     const char **why);
 void session_pause(struct gw_session *s);
 void session_resume(struct gw_session *s);
 void session_close(struct gw_session *s, enum end why, uint16_t code,

@@ -154,13 +154,27 @@ static bool endpoint_char(char c)
            (c >= 'a' && c <= 'z') || (c != '\0' && strchr("-._:[]%", c));
 }
 
+static bool char_ok(enum template_kind kind, char c, bool first)
+{
+    if ((unsigned char)c < 0x20 || c == 0x7f)
+        return false;
+    switch (kind) {
+    case TEMPLATE_ENDPOINT:
+        return endpoint_char(c);
+    case TEMPLATE_PATH:
+        return c != '/' && !(first && c == '.');
+    case TEMPLATE_TOPIC:
+        return c != '/' && c != '+' && c != '#';
+    case TEMPLATE_TEXT:
+        break;
+    }
+    return true;
+}
+
 static bool value_ok(enum template_kind kind, struct slice value)
 {
     for (size_t i = 0; i < value.n; i++) {
-        unsigned char c = (unsigned char)value.p[i];
-        if (kind == TEMPLATE_ENDPOINT
-                ? !endpoint_char(value.p[i])
-                : c < 0x20 || c == 0x7f || c == '/' || (i == 0 && c == '.'))
+        if (!char_ok(kind, value.p[i], i == 0))
             return false;
     }
     return true;

@@ -24,6 +24,8 @@ enum template_kind {
     TEMPLATE_ENDPOINT, /* letters, digits, - . _ : [ ] % only: it cannot add a
                           second endpoint, a path or an option */
     TEMPLATE_PATH,     /* of a file: no '/', no leading '.', no control */
+    TEMPLATE_TOPIC,    /* of MQTT: no '/', '+', '#', no control */
+    TEMPLATE_TEXT,     /* no control */
 };
 
 /* Fill in `text` to out[0..cap), NUL-terminated; cap > 0. Returns the length,
