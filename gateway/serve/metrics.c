@@ -361,7 +361,7 @@ static void write_bridge_family(const struct output *o,
             continue;
         fprintf(o->f, "%s{bridge=\"", name);
         escape(o->f, x->bridges[i]->name, true);
-        int64_t sum =
+        int64_t total =
             (int64_t)SUM_AT(o, bridge, i * BRIDGE_COUNTERS_MAX + (size_t)index);
         total += atomic_load_explicit(&metrics_shared[i][index],
                                       memory_order_relaxed);
