@@ -380,6 +380,7 @@ static void test_ranges(void **state)
         {"bytes=2-4", 206, "234", "bytes 2-4/10"},
         {"bytes=0-9", 206, "0123456789", "bytes 0-9/10"},
         {"bytes=5-", 206, "56789", "bytes 5-9/10"},
+        {"bytes=8-10", 206, "89", "bytes 8-9/10"},
         {"bytes=8-100", 206, "89", "bytes 8-9/10"},
         {"bytes=8-99999999999999999999999", 206, "89", "bytes 8-9/10"},
         {"bytes=8-18446744073709551615", 206, "89", "bytes 8-9/10"},
@@ -572,6 +573,13 @@ static void test_fresh_file(void **state)
     assert_memory_equal(tag, "W/\"", 3);
     assert_int_equal(status_with("/fresh.txt", with, tag), 200);
     assert_int_equal(status_with("/fresh.txt", with, tag + 2), 200);
+    char date[256];
+    snprintf(date, sizeof(date), "%s",
+             field(ask("/fresh.txt", ""), "Last-Modified"));
+    assert_int_equal(strlen(date), 29);
+    assert_int_equal(status_with("/fresh.txt", with, date), 200);
+    assert_int_equal(
+        status_with("/fresh.txt", "If-Modified-Since: %s\r\n", date), 304);
     assert_int_equal(status_with("/fresh.txt", "If-None-Match: %s\r\n", tag),
                      304);
     assert_int_equal(status_with("/fresh.txt", "If-Match: %s\r\n", tag), 412);

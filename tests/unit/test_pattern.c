@@ -154,6 +154,7 @@ static void test_hosts(void **state)
         {"*.example.com", "b.A.example.com.", true},
         {"*.example.com", "example.com", false},
         {"*.example.com", ".example.com", false},
+        {"*.example.com", ".a.example.com", false},
         {"*.example.com", "aexample.com", false},
         {"*.example.com", "a.example.com.evil", false},
         {"127.0.0.1", "127.0.0.1", true},
