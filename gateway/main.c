@@ -34,6 +34,7 @@ struct app {
     const struct metrics *metrics[WORKERS_MAX];
     struct worker_home home;
     unsigned n_workers, n_ended;
+    unsigned n_reloading; /* workers that have not yet taken a reload up */
     struct admin *admin;
     struct admin_view view;
     ev_signal hup, term, intr;
@@ -201,7 +202,9 @@ static int reload(struct app *a, FILE *errors)
 
     for (unsigned i = 0; i < a->n_workers; i++) {
         size_t n = worker_ports(&next, i, ports);
-        if (!worker_reload(a->workers[i], g, ports, n))
+        if (worker_reload(a->workers[i], g, ports, n))
+            a->n_reloading++;
+        else
             log_error("reload-incomplete", log_u64("worker", i),
                       log_str("why", "out of memory"));
     }
@@ -217,6 +220,15 @@ fail:
     fprintf(errors, "%s\n", err.text);
     generation_unref(g);
     return -1;
+}
+
+/* Now every newcomer meets the new configuration. */
+static void worker_reloaded(void *arg)
+{
+    struct app *a = arg;
+    if (--a->n_reloading == 0)
+        log_info("reloaded", log_u64("listeners", a->ports.n),
+                 log_u64("routes", a->generation->router.n));
 }
 
 static void hup_cb(struct ev_loop *ev, ev_signal *w, int revents)
@@ -237,8 +249,6 @@ static void hup_cb(struct ev_loop *ev, ev_signal *w, int revents)
     fclose(errors);
     if (a->last_reload_ok) {
         a->reloads_ok++;
-        log_info("reloaded", log_u64("listeners", a->ports.n),
-                 log_u64("routes", a->generation->router.n));
     } else {
         a->reloads_failed++;
         for (char *line = strtok_r(text, "\n", &save); line;
@@ -348,7 +358,8 @@ static int workers_start(struct app *a, unsigned n, struct err *err)
 
     if (a->generation->settings->n_listeners > LEN(ports))
         return err_set(err, "too many listeners");
-    a->home = (struct worker_home){&a->mailbox, worker_done, a};
+    a->home =
+        (struct worker_home){&a->mailbox, worker_reloaded, worker_done, a};
     for (unsigned i = 0; i < n; i++) {
         size_t n_ports = worker_ports(&a->ports, i, ports);
         a->workers[i] = worker_start(i, &a->crowd, &a->home, a->generation,

@@ -14,16 +14,53 @@ static void port_free(struct port *p, unsigned workers)
     for (unsigned i = 0; i < workers; i++)
         if (p->fds[i] >= 0)
             close(p->fds[i]);
-    free(p->url);
+    free(p->place);
     free(p);
 }
 
-static struct port *ports_find(const struct ports *p, const char *url)
+/* Where a listener is, however it speaks there: ws:// and wss:// on one port
+ * are one socket. NULL: out of memory. */
+static char *place_of(const struct listener_settings *s)
+{
+    char *place = NULL;
+    int n = -1;
+
+    if (s->kind == LISTEN_TCP)
+        n = asprintf(&place, "tcp:%s:%d", s->host ? s->host : "", s->port);
+    else if (s->kind == LISTEN_UNIX)
+        n = asprintf(&place, "unix:%s", s->path);
+    else
+        n = asprintf(&place, "fd:%d", s->fd);
+    return n < 0 ? NULL : place;
+}
+
+static bool ports_has(const struct ports *p, const struct port *port)
 {
     for (size_t i = 0; i < p->n; i++)
-        if (strcmp(p->v[i]->url, url) == 0)
-            return p->v[i];
+        if (p->v[i] == port)
+            return true;
+    return false;
+}
+
+/* A port of `now` at this place, of which `next` has not yet made use: several
+ * listeners may have the system choose their port. */
+static struct port *ports_find(const struct ports *now,
+                               const struct ports *next, const char *place)
+{
+    for (size_t i = 0; i < now->n; i++)
+        if (strcmp(now->v[i]->place, place) == 0 && !ports_has(next, now->v[i]))
+            return now->v[i];
     return NULL;
+}
+
+/* Whether this port's number is ours already, on another address: then it may
+ * be shared, as when ws://127.0.0.1:80 becomes ws://:80. */
+static bool ports_own(const struct ports *now, int number)
+{
+    for (size_t i = 0; i < now->n; i++)
+        if (now->v[i]->number == number)
+            return true;
+    return false;
 }
 
 /* A Unix socket or an inherited one cannot be opened again for each worker:
@@ -45,11 +82,14 @@ static int port_fds(struct port *p, const struct listener_settings *s,
     return 0;
 }
 
-static struct port *port_open(const struct listener_settings *s,
-                              unsigned workers, unsigned id, struct err *err)
+/* Takes over `place`, also on failure. `shared`: see ports_own. */
+static struct port *port_open(const struct listener_settings *s, char *place,
+                              bool shared, unsigned workers, unsigned id,
+                              struct err *err)
 {
     struct port *p = calloc(1, sizeof *p + workers * sizeof p->fds[0]);
     if (!p) {
+        free(place);
         err_set(err, "out of memory");
         return NULL;
     }
@@ -57,11 +97,9 @@ static struct port *port_open(const struct listener_settings *s,
         p->fds[i] = -1;
     p->id = id;
     p->fresh = true;
-    p->number = s->port;
-    p->url = strdup(s->url);
-    if (!p->url)
-        err_set(err, "out of memory");
-    if (!p->url || port_fds(p, s, workers, err) < 0) {
+    p->number = shared ? s->port : 0;
+    p->place = place;
+    if (port_fds(p, s, workers, err) < 0) {
         err_prepend(err, "%s: listener %s", s->where, s->url);
         port_free(p, workers);
         return NULL;
@@ -77,9 +115,16 @@ int ports_plan(struct ports *next, const struct ports *now,
     if (!next->v)
         return err_set(err, "out of memory");
     for (size_t i = 0; i < s->n_listeners; i++) {
-        struct port *p = ports_find(now, s->listeners[i].url);
-        if (!p)
-            p = port_open(&s->listeners[i], workers, ++next->last_id, err);
+        const struct listener_settings *l = &s->listeners[i];
+        char *place = place_of(l);
+        struct port *p = place ? ports_find(now, next, place) : NULL;
+        if (p)
+            free(place);
+        else if (place)
+            p = port_open(l, place, l->port != 0 && ports_own(now, l->port),
+                          workers, ++next->last_id, err);
+        else
+            err_set(err, "out of memory");
         if (!p) {
             ports_abandon(next, now);
             return -1;
@@ -87,14 +132,6 @@ int ports_plan(struct ports *next, const struct ports *now,
         next->v[next->n++] = p;
     }
     return 0;
-}
-
-static bool ports_has(const struct ports *p, const struct port *port)
-{
-    for (size_t i = 0; i < p->n; i++)
-        if (p->v[i] == port)
-            return true;
-    return false;
 }
 
 void ports_abandon(struct ports *next, const struct ports *now)

@@ -11,7 +11,7 @@
 enum { WORKERS_MAX = 256 };
 
 struct port {
-    char *url;   /* as configured: what a reload finds it by */
+    char *place; /* what a reload finds it by: address, path or descriptor */
     unsigned id; /* the name of it between main thread and workers */
     int number;  /* bound TCP port, or 0 */
     bool fresh;  /* fds are to be handed to the workers */

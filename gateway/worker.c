@@ -97,6 +97,7 @@ static void do_reload(void *arg)
             log_error("listener-failed", log_str("why", "out of memory"));
     generation_unref(r->generation);
     free(r);
+    mailbox_post(w->home->mailbox, w->home->reloaded, w->home->arg);
 }
 
 bool worker_reload(struct worker *w, struct generation *g,

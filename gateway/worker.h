@@ -15,9 +15,11 @@ struct worker_port {
     size_t index; /* among the generation's listeners */
 };
 
-/* Whom to tell that a worker's thread is about to end. */
+/* Whom to tell that a worker has carried out a reload, and that its thread is
+ * about to end. */
 struct worker_home {
     struct mailbox *mailbox;
+    void (*reloaded)(void *arg);
     void (*done)(void *arg);
     void *arg;
 };
@@ -30,9 +32,9 @@ struct worker *worker_start(unsigned number, struct crowd *crowd,
                             const struct worker_port *ports, size_t n,
                             struct err *err);
 
-/* From the main thread; carried out on the worker's. Listeners that are not
- * in `ports` accept what waits for them and close. False: no memory, and
- * nothing changes. */
+/* From the main thread; carried out on the worker's, which then tells its home.
+ * Listeners that are not in `ports` accept what waits for them and close.
+ * False: no memory, and nothing changes. */
 bool worker_reload(struct worker *w, struct generation *g,
                    const struct worker_port *ports, size_t n);
 
