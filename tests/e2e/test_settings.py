@@ -83,7 +83,8 @@ GOOD = [
     "timeouts:",
     "web:",
     "log: {level: debug}",
-    "routes: [{path: /a, target: 'echo:', options: {a: 1, b: true, c: d}}]",
+    "routes: [{path: /a, target: 'tcp://h:1',"
+    " options: {mode: line, eol: crlf, half_close: true, max_line: 4096}}]",
     "listeners: [{url: 'unix:/tmp/a', mode: 0660}]",
 ]
 
@@ -131,6 +132,33 @@ def test_schema_refuses_what_check_refuses(schema, check, text):
 
 def test_check_accepts_the_default_file(run):
     done = run("--check", "--config", CONF / "gangway.yaml")
+    assert done.returncode == 0, done.stderr
+
+
+def with_files(value, files):
+    """The same settings, with certificates and folders that exist."""
+    if isinstance(value, list):
+        return [with_files(v, files) for v in value]
+    if not isinstance(value, dict):
+        return value
+    return {
+        k: str(files[k]) if k in files else with_files(v, files)
+        for k, v in value.items()
+    }
+
+
+@pytest.mark.parametrize("path", SHIPPED, ids=lambda p: p.name)
+def test_examples_are_good(check, path, authority, tmp_path):
+    """Bridges, options and all; only the files they name are replaced."""
+    pair = authority.issue("example.com")
+    files = {
+        "certificate": pair.certificate,
+        "key": pair.key,
+        "client_ca": authority.certificate,
+        "web": tmp_path,
+    }
+    text = yaml.safe_dump(with_files(parsed(path.read_text()), files))
+    done = check(text)
     assert done.returncode == 0, done.stderr
 
 
