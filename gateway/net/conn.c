@@ -587,9 +587,12 @@ static void read_tls(struct conn *c)
 {
     if (!tls_conn_pending(c->tls) && !c->eof) {
         size_t n = socket_read(c, c->loop->raw_buf);
-        if (c->closed || c->told_eof || (n == 0 && !c->eof))
+        if (c->closed || c->told_eof)
             return;
-        tls_conn_feed(c->tls, c->loop->raw_buf, n);
+        if (n > 0 || c->eof)
+            tls_conn_feed(c->tls, c->loop->raw_buf, n);
+        else if (c->tls->ready)
+            return; /* else: a client's first word */
     }
     if (c->tls->ready || tls_begin(c))
         while (!c->paused && pump_tls(c))

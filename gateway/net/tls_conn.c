@@ -131,7 +131,8 @@ int tls_conn_hold(struct tls_conn *t)
 
 bool tls_conn_pending(const struct tls_conn *t)
 {
-    return t->in_len > 0 || SSL_has_pending(t->ssl);
+    /* Not SSL_has_pending: it also counts a record that is cut. */
+    return t->in_len > 0 || SSL_pending(t->ssl) > 0;
 }
 
 static int failure(struct tls_conn *t)
