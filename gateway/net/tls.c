@@ -6,6 +6,7 @@
  * the two, so that only the early choice lets the session id context refuse a
  * ticket that was made under another certificate or client authority. */
 #include "tls.h"
+#include "tls_ticket.h"
 
 #include <arpa/inet.h>
 #include <errno.h>
@@ -39,6 +40,7 @@ struct tls_server {
     atomic_uint refs; /* one per SSL object, and the callers' */
     struct vhost *vhosts;
     size_t n_vhosts;
+    struct ticket_keys *tickets;
     int64_t not_after;
 };
 
@@ -306,6 +308,19 @@ static int alpn_cb(SSL *ssl, const unsigned char **out, unsigned char *out_len,
                : SSL_TLSEXT_ERR_NOACK;
 }
 
+/* Where an SSL object keeps its struct tls_server. */
+static int server_index = -1;
+
+static int ticket_cb(SSL *ssl, unsigned char *name, unsigned char *iv,
+                     EVP_CIPHER_CTX *cipher, EVP_MAC_CTX *mac, int make)
+{
+    const struct tls_server *t = SSL_get_ex_data(ssl, server_index);
+    struct timespec now;
+
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return ticket_keys_use(t->tickets, now.tv_sec, name, iv, cipher, mac, make);
+}
+
 /* ---- contexts of a server -------------------------------------------------
  */
 
@@ -391,7 +406,9 @@ static int set_session_context(SSL_CTX *ctx, struct err *err)
 static void set_tickets(SSL_CTX *ctx, bool on)
 {
     SSL_CTX_set_num_tickets(ctx, on ? 1 : 0);
-    if (!on)
+    if (on)
+        SSL_CTX_set_tlsext_ticket_key_evp_cb(ctx, ticket_cb);
+    else
         SSL_CTX_set_options(ctx, SSL_OP_NO_TICKET);
 }
 
@@ -450,14 +467,16 @@ struct tls_server *tls_server_new(const struct tls_settings *t, struct err *err)
         free(server);
         return NULL;
     }
-    if (server)
+    if (server) {
+        server->refs = 1;
         server->vhosts = calloc(t->n_certificates, sizeof(*server->vhosts));
-    if (!server || !server->vhosts) {
+        server->tickets = ticket_keys_new();
+    }
+    if (!server || !server->vhosts || !server->tickets) {
         err_set(err, "out of memory");
-        free(server);
+        tls_server_unref(server);
         return NULL;
     }
-    server->refs = 1;
     server->not_after = INT64_MAX;
     for (; server->n_vhosts < t->n_certificates; server->n_vhosts++)
         if (vhost_init(server, &server->vhosts[server->n_vhosts], t,
@@ -482,6 +501,7 @@ void tls_server_unref(struct tls_server *t)
     for (size_t i = 0; i < t->n_vhosts; i++)
         vhost_fini(&t->vhosts[i]);
     free(t->vhosts);
+    ticket_keys_free(t->tickets);
     free(t);
 }
 
@@ -492,8 +512,6 @@ static void ssl_freed_cb(void *parent, void *ptr, CRYPTO_EX_DATA *ad, int idx,
     (void)parent, (void)ad, (void)idx, (void)argl, (void)argp;
     tls_server_unref(ptr);
 }
-
-static int server_index = -1;
 
 static void server_index_make(void)
 {
