@@ -1,10 +1,10 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* registry.c - built-in bridges, plugins, and a bridge's options. */
 #include "registry.h"
+#include "../base/quantity.h"
 #include "../base/suggest.h"
 
 #include <dlfcn.h>
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
@@ -129,47 +129,21 @@ static bool parse_enum(const char *values, const char *text, uint64_t *number)
     return false;
 }
 
-struct unit {
-    const char *name;
-    uint64_t factor;
-};
-
-/* A number and one of the units. Without one only 0 is understood, unless a
- * unit has the empty name. */
-static bool parse_number(const char *text, const struct unit *units, size_t n,
-                         uint64_t *number)
-{
-    char *end;
-    errno = 0;
-    unsigned long long v = strtoull(text, &end, 10);
-    if (end == text || *text == '-' || errno != 0)
-        return false;
-    for (size_t i = 0; i < n; i++)
-        if (strcmp(end, units[i].name) == 0) {
-            *number = v * units[i].factor;
-            return v <= UINT32_MAX;
-        }
-    *number = 0;
-    return *end == '\0' && v == 0;
-}
-
 static bool parse_value(const struct gw_option *o, const char *text,
                         uint64_t *number)
 {
-    static const struct unit durations[] = {
-        {"ms", 1}, {"s", 1000}, {"m", 60000}, {"h", 3600000}};
-    static const struct unit sizes[] = {
-        {"", 1}, {"KiB", 1 << 10}, {"MiB", 1 << 20}, {"KB", 1000}};
+    struct err unused;
+    struct slice s = slice_of(text);
+
     switch (o->kind) {
     case GW_OPT_BOOL:
         return parse_bool(text, number);
     case GW_OPT_ENUM:
         return parse_enum(o->values, text, number);
     case GW_OPT_DURATION:
-        return parse_number(text, durations, LEN(durations), number) &&
-               *number <= UINT32_MAX;
+        return duration_parse(s, number, &unused) == 0 && *number <= UINT32_MAX;
     case GW_OPT_SIZE:
-        return parse_number(text, sizes, LEN(sizes), number);
+        return size_parse(s, number, &unused) == 0;
     case GW_OPT_STRING:
     case GW_OPT_FILE:
         break;

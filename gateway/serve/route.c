@@ -108,7 +108,7 @@ static int route_static(struct router *rt, const char *host, const char *path,
                         const char *dir, const struct route_settings *s,
                         struct err *err)
 {
-    char base[512], below[520];
+    char base[512], below[520], decoded[512];
     size_t n = strlen(path);
     if (n >= 4 && strcmp(path + n - 4, "/...") == 0)
         n -= 4;
@@ -120,13 +120,16 @@ static int route_static(struct router *rt, const char *host, const char *path,
         return err_set(err, "the path of static files is plain text");
     snprintf(base, sizeof base, "%.*s", (int)n, path);
     snprintf(below, sizeof below, "%s/...", base);
+    int prefix = url_decode((struct slice){base, n}, decoded, sizeof decoded);
+    if (prefix < 0)
+        return err_set(err, "bad escape in the path '%s'", path);
 
     for (int i = n > 0 ? 0 : 1; i < 2; i++) {
         struct route *r = &rt->routes[rt->n++];
         r->settings = s;
         r->kind = ROUTE_STATIC;
         r->redirect = i == 0;
-        r->prefix = n;
+        r->prefix = (size_t)prefix;
         r->pattern = pattern_new(host, i == 0 ? base : below, err);
         if (!r->pattern)
             return -1;

@@ -84,26 +84,37 @@ static bool origin_allowed(const struct settings *s, const struct route *r,
     return false;
 }
 
+/* To a folder's own path, as a path: no other host can get into it. */
+static void serve_redirect(struct h1 *h, const struct http_head *head)
+{
+    struct files_answer a = {.status = 301, .fd = -1};
+    int n = snprintf(a.extra, sizeof a.extra,
+                     "Location: " SLICE_FMT "/%s" SLICE_FMT "\r\n",
+                     SLICE_ARGS(head->path), head->query.n > 0 ? "?" : "",
+                     SLICE_ARGS(head->query));
+    if (n < 0 || (size_t)n >= sizeof a.extra)
+        h1_refuse(h, 414, "the request target is too long");
+    else
+        h1_reply_file(h, &a);
+}
+
 static void serve_file(struct serve *s, struct h1 *h,
                        const struct http_head *head, const struct route *r)
 {
     char path[4096 + 1];
-    struct files_answer a = {.status = 301, .fd = -1};
+    struct files_answer a = {.fd = -1};
 
-    if (r->redirect) {
-        snprintf(a.extra, sizeof a.extra, "Location: " SLICE_FMT "/\r\n",
-                 SLICE_ARGS(head->path));
-        h1_reply_file(h, &a);
-        return;
-    }
     int n = url_decode(head->path, path, sizeof path);
     if (n < 0 || (size_t)n < r->prefix) {
         serve_refuse(s, h, head, 404, "not found");
         return;
     }
     files_lookup(r->files, path + r->prefix, head, &a);
-    if (a.status >= 400 && a.status != 416)
-        serve_refuse(s, h, head, a.status, "not found");
+    if (a.status == 404 || a.status == 405 || a.status == 503)
+        serve_refuse(s, h, head, a.status,
+                     a.status == 404   ? "not found"
+                     : a.status == 405 ? "only GET is served here"
+                                       : "out of descriptors");
     else
         h1_reply_file(h, &a);
 }
@@ -116,7 +127,9 @@ static void serve_plain(struct serve *s, struct h1 *h,
     bool other;
     const struct route *r = router_find(&g->router, ROUTE_STATIC, head->host,
                                         head->path, &c, &other);
-    if (r)
+    if (r && r->redirect)
+        serve_redirect(h, head);
+    else if (r)
         serve_file(s, h, head, r);
     else if (other)
         serve_refuse(s, h, head, 426, "this is a WebSocket");

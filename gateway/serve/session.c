@@ -8,6 +8,7 @@
 #include <openssl/ssl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/socket.h>
 #include <utlist.h>
 
 enum { ANSWER_MAX = 1024, SMALL = 512 };
@@ -935,7 +936,7 @@ void session_open(struct serve *serve, struct h1 *h,
         .path = captures,
         .query = head->query,
         .host = host_name(head->host),
-        .client_ip = slice_of(client),
+        .client_ip = slice_of(h->peer.family == AF_UNIX ? "" : client),
     };
     if (template_fill(route->address, &values,
                       route->is_unix ? TEMPLATE_PATH : TEMPLATE_ENDPOINT,
