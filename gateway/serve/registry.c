@@ -188,8 +188,26 @@ static int option_unknown(const struct gw_bridge *b, struct slice name,
                    SLICE_ARGS(name), suggest_text(&near, hint, sizeof hint));
 }
 
+/* The text of a value; malloc. */
+static char *option_text(const struct gw_option *o, const struct option_text *t,
+                         const char *folder)
+{
+    char *text = NULL;
+
+    if (t->bare && o->kind == GW_OPT_BOOL)
+        return strdup("true");
+    if (o->kind == GW_OPT_FILE && folder && t->value.n > 0 &&
+        t->value.p[0] != '/')
+        return asprintf(&text, "%s/" SLICE_FMT, folder, SLICE_ARGS(t->value)) <
+                       0
+                   ? NULL
+                   : text;
+    return strndup(t->value.p ? t->value.p : "", t->value.n);
+}
+
 static int option_set(const struct gw_bridge *b, const struct option_text *t,
-                      struct gw_value *values, struct err *err)
+                      const char *folder, struct gw_value *values,
+                      struct err *err)
 {
     size_t i = 0, n = options_count(b);
     while (i < n && !slice_is(t->name, b->options[i].name))
@@ -198,8 +216,7 @@ static int option_set(const struct gw_bridge *b, const struct option_text *t,
         return option_unknown(b, t->name, err);
     if (values[i].text)
         return err_set(err, "option '%s' is given twice", b->options[i].name);
-    bool yes = t->bare && b->options[i].kind == GW_OPT_BOOL;
-    char *text = yes ? strdup("true") : strndup(t->value.p, t->value.n);
+    char *text = option_text(&b->options[i], t, folder);
     if (!text)
         return err_set(err, "out of memory");
     values[i].text = text;
@@ -210,14 +227,15 @@ static int option_set(const struct gw_bridge *b, const struct option_text *t,
 }
 
 int options_parse(const struct gw_bridge *b, const struct option_text *given,
-                  size_t n, struct gw_value **out, struct err *err)
+                  size_t n, const char *folder, struct gw_value **out,
+                  struct err *err)
 {
     size_t count = options_count(b);
     struct gw_value *v = calloc(count + 1, sizeof *v);
     if (!v)
         return err_set(err, "out of memory");
     for (size_t i = 0; i < n; i++)
-        if (option_set(b, &given[i], v, err) < 0) {
+        if (option_set(b, &given[i], folder, v, err) < 0) {
             options_free(b, v);
             return -1;
         }

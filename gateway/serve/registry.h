@@ -28,17 +28,18 @@ size_t registry_index(const struct gw_bridge *b);
 /* All schemes, comma-separated, for an error's hint. Returns out. */
 const char *registry_schemes(const struct registry *r, char *out, size_t cap);
 
-/* A bridge's option values as a route gives them: the URL's query first, the
- * YAML's options over it. *out has one value an option (free with
- * options_free). 0, or -1 with err: an unknown option (with a suggestion), a
- * bad value, one given twice. */
+/* A bridge's option values as a route gives them. *out has one value an
+ * option (free with options_free). Relative paths are taken from `folder`, if
+ * not NULL. 0, or -1 with err: an unknown option (with a suggestion), a bad
+ * value, one given twice. */
 struct option_text {
     struct slice name, value;
     bool bare; /* no '=' in the URL */
 };
 
 int options_parse(const struct gw_bridge *b, const struct option_text *given,
-                  size_t n, struct gw_value **out, struct err *err);
+                  size_t n, const char *folder, struct gw_value **out,
+                  struct err *err);
 void options_free(const struct gw_bridge *b, struct gw_value *v);
 
 #endif

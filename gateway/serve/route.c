@@ -46,7 +46,7 @@ static int route_options(struct route *r, const struct url *u,
         given[n++] = (struct option_text){slice_of(s->options[i].name),
                                           slice_of(s->options[i].value), false};
     }
-    return options_parse(r->bridge, given, n, &r->values, err);
+    return options_parse(r->bridge, given, n, s->folder, &r->values, err);
 }
 
 /* Where clients lead themselves needs a list of where they may. */
@@ -152,7 +152,11 @@ static int route_add(struct router *rt, const struct route_settings *s,
     if (url_parse(&u, slice_of(s->target), &why) < 0)
         return err_set(err, "target '%s': %s", s->target, why);
     if (slice_is(u.scheme, "static")) {
-        char *dir = slice_dup(u.path);
+        char *dir = NULL;
+        bool relative = s->folder && (u.path.n == 0 || u.path.p[0] != '/');
+        if (asprintf(&dir, "%s%s" SLICE_FMT, relative ? s->folder : "",
+                     relative ? "/" : "", SLICE_ARGS(u.path)) < 0)
+            dir = NULL;
         int status = dir ? route_static(rt, s->host, s->path, dir, s, err)
                          : err_set(err, "out of memory");
         free(dir);
