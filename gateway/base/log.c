@@ -282,8 +282,7 @@ static void line_make(struct line *l, enum log_severity level,
     l->text[l->n++] = '\n';
 }
 
-/* ---- the ring, under the lock ---------------------------------------------
- */
+/* ---- the ring, under the lock ------------------------------------------- */
 
 static bool ring_put(const char *p, size_t n)
 {
@@ -334,8 +333,7 @@ static void tell_dropped(void)
         sink.untold = 0;
 }
 
-/* ---- the writer -----------------------------------------------------------
- */
+/* ---- the writer --------------------------------------------------------- */
 
 static size_t count_lines(const struct iovec *v, int n)
 {
@@ -423,8 +421,7 @@ static int writer_start(void)
     return error;
 }
 
-/* ---- everyone else --------------------------------------------------------
- */
+/* ---- everyone else ------------------------------------------------------ */
 
 /* Whether stderr is the stream that systemd connected to its journal:
  * JOURNAL_STREAM is "device:inode" of it, and is inherited by children whose

@@ -111,8 +111,7 @@ static void note(struct dialer *d, struct outcome o)
         d->outcome = o;
 }
 
-/* ---- the end ----------------------------------------------------------------
- */
+/* ---- the end ------------------------------------------------------------ */
 
 static void attempt_free(struct attempt *a)
 {
@@ -175,8 +174,7 @@ static void dialer_win(struct attempt *a)
     free(d);
 }
 
-/* ---- one attempt ------------------------------------------------------------
- */
+/* ---- one attempt -------------------------------------------------------- */
 
 static void dialer_go_on(struct dialer *d);
 

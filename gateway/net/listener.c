@@ -29,8 +29,7 @@ static int give_up(int fd)
     return -1;
 }
 
-/* ---- TCP ------------------------------------------------------------------
- */
+/* ---- TCP ---------------------------------------------------------------- */
 
 static bool is_every(const struct sockaddr *sa)
 {
@@ -146,8 +145,7 @@ static int tcp_socket(const struct listener_settings *s, int *port,
     return fd;
 }
 
-/* ---- Unix -----------------------------------------------------------------
- */
+/* ---- Unix --------------------------------------------------------------- */
 
 static int unix_address(const char *path, struct sockaddr_un *sa,
                         socklen_t *len, struct err *err)
@@ -223,8 +221,7 @@ static int unix_socket(const struct listener_settings *s, struct err *err)
     return fd;
 }
 
-/* ---- inherited ------------------------------------------------------------
- */
+/* ---- inherited ---------------------------------------------------------- */
 
 static int get_option(int fd, int name)
 {
@@ -270,8 +267,7 @@ int listener_socket(const struct listener_settings *s, int *port,
     return err_set(err, "unknown kind of listener");
 }
 
-/* ---- accepting ------------------------------------------------------------
- */
+/* ---- accepting ---------------------------------------------------------- */
 
 enum accepted { TOOK, NONE_WAITING, NO_ROOM };
 

@@ -49,8 +49,7 @@ struct tls_client {
     char *sni;
 };
 
-/* ---- errors ---------------------------------------------------------------
- */
+/* ---- errors ------------------------------------------------------------- */
 
 static void reason_text(unsigned long code, char *out, size_t cap)
 {
@@ -90,8 +89,7 @@ static int fail(struct err *err, const char *what)
     return err_set(err, "%s: %s", what, reason);
 }
 
-/* ---- files, for both sides ------------------------------------------------
- */
+/* ---- files, for both sides ---------------------------------------------- */
 
 /* A daemon has nobody to ask for a passphrase. */
 static int refuse_passphrase(char *buf, int size, int writing, void *asked)
@@ -170,8 +168,7 @@ static SSL_CTX *ctx_new(const SSL_METHOD *method, int min_version,
     return ctx;
 }
 
-/* ---- names of a certificate ------------------------------------------------
- */
+/* ---- names of a certificate --------------------------------------------- */
 
 static int vhost_add_name(struct vhost *v, const ASN1_STRING *s)
 {
@@ -248,8 +245,7 @@ static const struct vhost *vhost_for(const struct tls_server *t,
     return v ? v : vhost_find(t, name, wildcard_fits);
 }
 
-/* ---- callbacks of a server ------------------------------------------------
- */
+/* ---- callbacks of a server ---------------------------------------------- */
 
 /* The host name in the server_name extension, RFC 6066 section 3: a list with
  * one entry. What is malformed is left for OpenSSL to refuse. */
@@ -321,8 +317,7 @@ static int ticket_cb(SSL *ssl, unsigned char *name, unsigned char *iv,
     return ticket_keys_use(t->tickets, now.tv_sec, name, iv, cipher, mac, make);
 }
 
-/* ---- contexts of a server -------------------------------------------------
- */
+/* ---- contexts of a server ----------------------------------------------- */
 
 static int set_ciphers(SSL_CTX *ctx, const struct tls_settings *t,
                        struct err *err)
@@ -455,8 +450,7 @@ static void vhost_fini(struct vhost *v)
     free(v->names);
 }
 
-/* ---- servers --------------------------------------------------------------
- */
+/* ---- servers ------------------------------------------------------------ */
 
 struct tls_server *tls_server_new(const struct tls_settings *t, struct err *err)
 {
@@ -540,8 +534,7 @@ int64_t tls_server_not_after(const struct tls_server *t)
     return t->not_after;
 }
 
-/* ---- clients --------------------------------------------------------------
- */
+/* ---- clients ------------------------------------------------------------ */
 
 static int client_init(struct tls_client *c,
                        const struct tls_client_settings *t, struct err *err)

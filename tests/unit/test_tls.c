@@ -14,8 +14,7 @@
 #include <time.h>
 #include <unistd.h>
 
-/* ---- certificates ----------------------------------------------------------
- */
+/* ---- certificates ------------------------------------------------------- */
 
 static char dir[] = "/tmp/gangway-tls-XXXXXX";
 
