@@ -95,7 +95,8 @@ static const char *parse_params(struct url *u, struct slice query)
         if (eq == 0)
             return "a parameter without a name";
         u->params[u->n_params++] = (struct url_param){
-            part(pair, 0, eq), part(pair, min_size(eq + 1, pair.n), pair.n)};
+            part(pair, 0, eq),
+            eq < pair.n ? part(pair, eq + 1, pair.n) : (struct slice){0}};
     }
     return NULL;
 }

@@ -17,7 +17,8 @@
 enum { URL_PARAMS_MAX = 32 };
 
 struct url_param {
-    struct slice name, value; /* value still percent-encoded */
+    struct slice name, value; /* value still percent-encoded; its p is NULL
+                                 where no '=' stands */
 };
 
 struct url {

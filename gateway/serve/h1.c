@@ -446,9 +446,19 @@ struct h1 *h1_open(struct loop *l, int fd, SSL *ssl,
     return h;
 }
 
+/* Who has just come, or has begun to ask, is answered if it is quick. */
 void h1_drain(struct h1 *h)
 {
     h->keep_alive = false;
-    if (h->state == H1_TLS || (h->state == H1_HEAD && h->len == 0))
+    if (h->state != H1_TLS && h->state != H1_HEAD)
+        return;
+    if (!h->first && h->len == 0) {
         h1_end(h, false);
+        return;
+    }
+    double by = deadline_in(h->loop, h->rules->linger_ms);
+    if (by < h->request_by)
+        h->request_by = by;
+    h->first = false;
+    deadline_by(h->loop, &h->deadline, h->request_by);
 }

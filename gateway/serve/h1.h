@@ -92,7 +92,8 @@ struct conn *h1_upgrade(struct h1 *h, const char *answer, size_t n,
 /* Close at once. on_close follows. */
 void h1_close(struct h1 *h);
 
-/* Close when the answer under way is out, or now if there is none. */
+/* Close when the answer under way is out; now if nothing is asked. A request
+ * that has begun, or a connection that is new, gets linger_ms more. */
 void h1_drain(struct h1 *h);
 
 #endif

@@ -712,7 +712,7 @@ static void look_ending(struct gw_session *s)
         !conn_stalled(s->conn, t->write_stall))
         end_within(s, t->close);
     else if (s->conn && now >= s->end_by)
-        client_close(s, true);
+        client_lost(s, s->end, true);
     if (s->end_by > now)
         deadline_by(s->serve->loop, &s->deadline, s->end_by);
 }
@@ -964,8 +964,10 @@ void session_shutdown(struct gw_session *s)
     if (!s->opened) {
         session_refuse(s, 503, "gangway is stopping");
     } else if (s->conn && !s->sent_close && !s->client_done) {
-        session_end(s, END_SHUTDOWN, 0, "going away");
-        client_ended(s, WS_CODE_GOING_AWAY);
+        /* What the client sends until it has read this still counts. */
+        set_end(s, END_SHUTDOWN, 0);
+        send_close(s, end_code(END_SHUTDOWN), "going away");
+        end_within(s, timeouts(s)->close);
     }
 }
 

@@ -8,7 +8,7 @@
 
 static const struct {
     const char *text, *scheme, *authority, *path; /* authority may be NULL */
-    const char *params;                           /* name=value; each */
+    const char *params; /* name=value; or name; each */
 } good[] = {
     {"tcp://a.example:22,[::1]:22?mode=text", "tcp", "a.example:22,[::1]:22",
      "", "mode=text;"},
@@ -25,7 +25,7 @@ static const struct {
     {"x:/", "x", NULL, "/", ""},
     {"x:a/b?", "x", NULL, "a/b", ""},
     {"x:a//b", "x", NULL, "a//b", ""},
-    {"tcp://h/p?a=1&b=&c&&d=x=y?z/", "tcp", "h", "/p", "a=1;b=;c=;d=x=y?z/;"},
+    {"tcp://h/p?a=1&b=&c&&d=x=y?z/", "tcp", "h", "/p", "a=1;b=;c;d=x=y?z/;"},
     {"tcp://?from=address", "tcp", "", "", "from=address;"},
     {"tcp://{query.address}", "tcp", "{query.address}", "", ""},
     {"tcp://{a?b/c}:1/{d?}/e?f={g&h=i}&j=1", "tcp", "{a?b/c}:1", "/{d?}/e",
@@ -54,10 +54,10 @@ static void takes_urls_apart(void **state)
         assert_slice(u.path, good[i].path);
         params[0] = '\0';
         for (size_t k = 0; k < u.n_params; k++)
-            used += (size_t)snprintf(params + used, sizeof(params) - used,
-                                     SLICE_FMT "=" SLICE_FMT ";",
-                                     SLICE_ARGS(u.params[k].name),
-                                     SLICE_ARGS(u.params[k].value));
+            used += (size_t)snprintf(
+                params + used, sizeof(params) - used,
+                SLICE_FMT "%s" SLICE_FMT ";", SLICE_ARGS(u.params[k].name),
+                u.params[k].value.p ? "=" : "", SLICE_ARGS(u.params[k].value));
         assert_string_equal(params, good[i].params);
         free(text);
     }
