@@ -139,16 +139,20 @@ $(OUT)/tests/fuzz_%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(LIB)
 
 # ---- run ---------------------------------------------------------------------
 
-.PHONY: deps deps-test run
+.PHONY: deps deps-run deps-test run
 deps:
 	@tests/deps.sh build
+deps-run:
+	@tests/deps.sh build run
 deps-test:
-	@tests/deps.sh build test
+	@tests/deps.sh build run test
 
-ARGS ?= 127.0.0.1:8080 echo:
-run: deps
+# The demo: a page and a TCP service, conf/demo. ARGS are flags of gangway.
+PORT ?= 8080
+ARGS ?=
+run: deps-run
 	@$(MAKE) --no-print-directory all
-	$(OUT)/gangway $(ARGS)
+	@$(PYTHON) conf/demo/run.py --port $(PORT) $(OUT)/gangway $(ARGS)
 
 # ---- prove -------------------------------------------------------------------
 
@@ -272,7 +276,7 @@ clean:
 
 help:
 	@echo 'all           $(BUILD)/gangway (SAN=address,undefined or thread: a checked one)'
-	@echo 'run           build what is missing and serve ARGS="$(ARGS)"'
+	@echo 'run           install and build what is missing, then the demo; PORT=$(PORT)'
 	@echo 'test          everything below that proves something, with a summary'
 	@echo 'unit          unit tests; UNIT=name for one'
 	@echo 'e2e           the real binary against real clients; E2E="-k name"'

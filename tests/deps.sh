@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages that are missing: deps.sh [build] [test]
+# Install the Debian packages that are missing: deps.sh [build] [run] [test]
 #
 # When nothing is missing it only looks, in well under a second. Otherwise it
 # uses apt-get, through sudo unless it runs as root. Servers that come with a
@@ -12,7 +12,9 @@ build=(
     libev-dev libssl-dev libyaml-dev libc-ares-dev
     scdoc
 )
-# shellcheck disable=SC2034 # read through ${!set[@]}
+# shellcheck disable=SC2034 # these are read by name
+run=(python3)
+# shellcheck disable=SC2034
 test=(
     # unit tests, fuzzers, checks
     libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck

@@ -53,6 +53,12 @@ def free_port(wanted):
     sys.exit("no free port on 127.0.0.1")
 
 
+def port_number(text):
+    if not text.isdecimal() or int(text) > 65535:
+        raise argparse.ArgumentTypeError(f"'{text}' is no port")
+    return int(text)
+
+
 def relative(path):
     """As short as it can be typed here."""
     return os.path.relpath(path) if path.is_relative_to(pathlib.Path.cwd()) else str(path)
@@ -135,7 +141,7 @@ async def run(args):
 
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
-    parser.add_argument("--port", type=int, default=8080, help="the page's port")
+    parser.add_argument("--port", type=port_number, default=8080, help="the page's")
     parser.add_argument("gangway", help="the binary")
     parser.add_argument("flags", nargs=argparse.REMAINDER, help="further flags of it")
     sys.exit(asyncio.run(run(parser.parse_args())))
