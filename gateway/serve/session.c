@@ -628,14 +628,15 @@ static double look_alive(struct gw_session *s)
 
     if (t->ping_interval == 0)
         return 0;
+    double next = now + t->ping_interval / 1000.;
     if (s->rx_paused) {
         s->ping_at = 0;
-        return now + t->ping_interval / 1000.;
+        return next;
     }
     if (s->ping_at != 0) {
         double due = s->ping_at + t->pong_wait / 1000.;
         if (now < due)
-            return due;
+            return deadline_first(due, next); /* the pong may be early */
         client_lost(s, END_CLIENT_SILENT, true);
         return 0;
     }
@@ -643,9 +644,9 @@ static double look_alive(struct gw_session *s)
     if (now < due)
         return due;
     if (conn_queued(s->conn) > 0)
-        return now + t->ping_interval / 1000.;
+        return next;
     send_ping(s);
-    return now + t->pong_wait / 1000.;
+    return deadline_first(now + t->pong_wait / 1000., next);
 }
 
 static void backend_stalled(struct gw_session *s)
