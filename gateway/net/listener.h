@@ -36,8 +36,7 @@ enum { LISTENER_BATCH = 16, LISTENER_REST_MS = 100 };
  * LISTENER_REST_MS and logs once. on_accept owns its fd; it may stop the
  * listener, whose memory must outlive the call. */
 void listener_start(struct listener *l, struct loop *loop, int fd,
-                    void (*on_accept)(struct listener *l, int fd),
-                    void *owner);
+                    void (*on_accept)(struct listener *l, int fd), void *owner);
 
 /* Accept what is waiting in the backlog already, then stop and close. */
 void listener_drain(struct listener *l);
