@@ -17,7 +17,7 @@ import struct
 import sys
 import urllib.parse
 
-TEXT, BINARY, CLOSE, PING, PONG = 1, 2, 8, 9, 10
+CONTINUATION, TEXT, BINARY, CLOSE, PING, PONG = 0, 1, 2, 8, 9, 10
 
 
 def connect(url, ca, wait):
@@ -60,22 +60,29 @@ def send(sock, opcode, payload):
 
 
 def receive(stream):
+    """(whether it is its message's last frame, opcode, payload)"""
     first, second = stream.read(2)
     n = second & 0x7F
     if n == 126:
         (n,) = struct.unpack("!H", stream.read(2))
     elif n == 127:
         (n,) = struct.unpack("!Q", stream.read(8))
-    return first & 0x0F, stream.read(n)
+    return bool(first & 0x80), first & 0x0F, stream.read(n)
+
+
+def print_part(kind, payload, last):
+    """A text message ends its line; bytes are written as they are."""
+    sys.stdout.buffer.write(payload + (b"\n" if kind == TEXT and last else b""))
+    sys.stdout.flush()
 
 
 def talk(sock, stream, texts):
     for text in texts:
         send(sock, TEXT, text.encode())
-    closing = False
+    closing, kind = False, None
     while True:
         try:
-            opcode, payload = receive(stream)
+            last, opcode, payload = receive(stream)
         except TimeoutError:
             if closing:
                 sys.exit("no answer to the Close frame")
@@ -84,18 +91,16 @@ def talk(sock, stream, texts):
             stream = sock.makefile("rb")  # one that has timed out is spent
             continue
         except ValueError:
-            sys.exit("1006: the connection ended without a Close frame")
+            sys.exit("closed: 1006, the connection ended without a Close frame")
         if opcode == CLOSE:
             code = struct.unpack("!H", payload[:2])[0] if payload else 1005
-            print(code, payload[2:].decode(), flush=True)
+            print(f"closed: {code} {payload[2:].decode()}".strip(), flush=True)
             return
         if opcode == PING:
             send(sock, PONG, payload)
-        elif opcode == TEXT:
-            print(payload.decode(), flush=True)
-        elif opcode == BINARY:
-            sys.stdout.buffer.write(payload)
-            sys.stdout.buffer.flush()
+        elif opcode in (CONTINUATION, TEXT, BINARY):
+            kind = opcode or kind
+            print_part(kind, payload, last)
 
 
 def main():
@@ -110,6 +115,8 @@ def main():
         talk(sock, stream, args.text)
     except OSError as e:
         sys.exit(f"{args.url}: {e}")
+    except KeyboardInterrupt:
+        sys.exit(130)
 
 
 if __name__ == "__main__":

@@ -68,9 +68,21 @@ static int bridge_check(const struct registry *r, const struct gw_bridge *b,
     return 0;
 }
 
+/* A name without '/' would be looked for among the system's libraries: it
+ * means a file here, as every other file name does. */
+static void *plugin_open(const char *file)
+{
+    char here[PATH_MAX];
+    bool bare = !strchr(file, '/');
+
+    if (bare)
+        snprintf(here, sizeof here, "./%s", file);
+    return dlopen(bare ? here : file, RTLD_NOW | RTLD_LOCAL);
+}
+
 static int plugin_load(struct registry *r, const char *file, struct err *err)
 {
-    void *so = dlopen(file, RTLD_NOW | RTLD_LOCAL);
+    void *so = plugin_open(file);
     if (!so)
         return err_set(err, "%s", dlerror());
     const struct gw_bridge *b = dlsym(so, "gangway_bridge");
