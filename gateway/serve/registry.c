@@ -5,6 +5,7 @@
 #include "../base/suggest.h"
 
 #include <dlfcn.h>
+#include <limits.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <strings.h>
