@@ -359,6 +359,21 @@ static void got_close(struct gw_session *s, uint16_t code)
         client_finish(s);
 }
 
+/* The client did what it may not: nothing more of it counts. */
+static void client_fault(struct gw_session *s, enum end end, uint16_t code,
+                         const char *why)
+{
+    char id[SESSION_ID_TEXT];
+    session_id_text(s, id);
+    log_info("client-fault", log_str("sid", id), log_u64("code", code),
+             log_str("why", why));
+    s->rx_over = true;
+    session_end(s, end, code, why);
+    client_ended(s, code);
+    if (s->conn)
+        client_finish(s);
+}
+
 static void got_fault(struct gw_session *s, const struct ws_event *ev)
 {
     enum end why = END_PROTOCOL;
@@ -373,35 +388,31 @@ static void got_fault(struct gw_session *s, const struct ws_event *ev)
         why = END_POLICY;
         counter_add(&m->limit_hits[LIMIT_FRAGMENTS], 1);
     }
-    char id[SESSION_ID_TEXT];
-    session_id_text(s, id);
-    log_info("client-fault", log_str("sid", id), log_u64("code", ev->code),
-             log_str("why", ev->why));
-    s->rx_over = true;
-    session_end(s, why, ev->code, ev->why);
-    client_ended(s, ev->code);
-    if (s->conn)
-        client_finish(s);
+    client_fault(s, why, ev->code, ev->why);
 }
 
 static void control_flood(struct gw_session *s)
 {
     counter_add(&s->serve->metrics.limit_hits[LIMIT_CONTROL], 1);
-    got_fault(s, &(struct ws_event){.code = WS_CODE_POLICY,
-                                    .why = "too many control frames"});
+    client_fault(s, END_POLICY, WS_CODE_POLICY, "too many control frames");
 }
 
 /* ---- input ------------------------------------------------------------- */
 
 static void control_event(struct gw_session *s, enum ws_got got,
-                          const struct ws_event *ev)
+                          const struct ws_event *ev, struct gw_data *run)
 {
-    if (got == WS_GOT_FAULT)
+    bool flood =
+        (got == WS_GOT_PING || got == WS_GOT_PONG) && !control_allowed(s);
+
+    if (flood || got == WS_GOT_CLOSE || got == WS_GOT_FAULT)
+        run_deliver(s, run); /* what came before it counts */
+    if (flood)
+        control_flood(s);
+    else if (got == WS_GOT_FAULT)
         got_fault(s, ev);
     else if (got == WS_GOT_CLOSE)
         got_close(s, ev->code);
-    else if (!control_allowed(s))
-        control_flood(s);
     else if (got == WS_GOT_PING)
         got_ping(s, ev);
     else
@@ -431,11 +442,9 @@ static void session_input(struct gw_session *s, uint8_t *p, size_t n)
             data_event(s, &ev, &run);
             continue;
         }
-        if (got == WS_GOT_CLOSE || got == WS_GOT_FAULT)
-            run_deliver(s, &run); /* what came before it counts */
-        control_event(s, got, &ev);
-        if (!s->conn || (s->client_done && s->got_close))
-            return;
+        control_event(s, got, &ev, &run);
+        if (!s->conn || s->rx_over)
+            break;
     }
     run_deliver(s, &run);
     if (s->bytes_in != before) {
@@ -449,7 +458,8 @@ static void session_on_data(struct conn *c, uint8_t *p, size_t n)
     struct gw_session *s = c->owner;
 
     s->ping_at = 0; /* any sign of life will do */
-    session_input(s, p, n);
+    if (!s->rx_over)
+        session_input(s, p, n);
     s->rx_at = loop_now(s->serve->loop);
 }
 
