@@ -3,6 +3,7 @@
 #include "ports.h"
 #include "net/listener.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <unistd.h>
@@ -70,7 +71,7 @@ static int port_fds(struct port *p, const struct listener_settings *s,
 {
     for (unsigned i = 0; i < workers; i++) {
         if (i > 0 && s->kind != LISTEN_TCP) {
-            p->fds[i] = dup(p->fds[0]);
+            p->fds[i] = fcntl(p->fds[0], F_DUPFD_CLOEXEC, 3);
             if (p->fds[i] < 0)
                 return err_set(err, "no descriptor for another worker");
         } else {

@@ -264,7 +264,6 @@ struct admin *admin_open(struct loop *l, struct mailbox *mailbox,
     int fd = -1, port = 0;
 
     if (admin_listener(address, &s, err) == 0) {
-        port = s.port;
         fd = listener_socket(&s, &port, err);
     }
     if (fd >= 0) {
