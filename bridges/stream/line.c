@@ -36,10 +36,7 @@ static void send_line(struct stream *s, uint8_t *p, size_t n)
 {
     if (n > 0 && p[n - 1] == '\r')
         n--;
-    if (n == 0)
-        stream_down(s, GW_TEXT, p, 0, false);
-    else if (stream_down_text(s, p, n, false) > 0)
-        stream_down_text(s, (uint8_t *)"\xEF\xBF\xBD", 3, false);
+    stream_down_line(s, p, n);
 }
 
 static void send_kept(struct stream *s)

@@ -14,17 +14,19 @@ static uint8_t replacement[3] = {0xEF, 0xBF, 0xBD}; /* U+FFFD */
 
 /* ---- text -------------------------------------------------------------- */
 
-/* Text on its way to the client, gathered into messages of a fair size. */
+/* Text on its way to the client, gathered into messages of a fair size, or
+ * into parts of one message. */
 struct gather {
     struct stream *stream;
+    bool is_line; /* one message */
     size_t used;
     uint8_t out[GATHER_MAX];
 };
 
-static void gather_flush(struct gather *g)
+static void gather_flush(struct gather *g, bool last)
 {
     if (g->used > 0)
-        stream_down(g->stream, GW_TEXT, g->out, g->used, false);
+        stream_down_part(g->stream, g->out, g->used, g->is_line && !last);
     g->used = 0;
 }
 
@@ -40,33 +42,41 @@ static void gather_put(struct gather *g, const uint8_t *p, size_t n)
         p += piece;
         n -= piece;
         if (n > 0)
-            gather_flush(g);
+            gather_flush(g, false);
     }
 }
 
 /* p[0..n) with every invalid byte replaced. Returns the size of a cut
- * character at the end. */
-static size_t down_replaced(struct stream *s, const uint8_t *p, size_t n)
+ * character at the end, which of a line is replaced as well. */
+static size_t down_replaced(struct stream *s, const uint8_t *p, size_t n,
+                            bool is_line)
 {
     struct gather g;
     size_t cut = 0;
 
     g.stream = s;
+    g.is_line = is_line;
     g.used = 0;
     while (n > 0) {
         size_t good = s->route->host->utf8(p, n, &cut);
         gather_put(&g, p, good);
         p += good;
         n -= good;
-        if (n == cut)
+        if (n == 0 || (n == cut && !is_line))
             break;
         gather_put(&g, replacement, sizeof replacement);
-        p++;
-        n--;
+        size_t bad = n == cut ? cut : 1;
+        p += bad;
+        n -= bad;
         cut = 0;
     }
-    gather_flush(&g);
+    gather_flush(&g, true);
     return cut;
+}
+
+static void not_text(struct stream *s)
+{
+    stream_end(s, GW_BAD_DATA, "the backend sent bytes that are not UTF-8");
 }
 
 size_t stream_down_text(struct stream *s, uint8_t *p, size_t n, bool headroom)
@@ -79,9 +89,21 @@ size_t stream_down_text(struct stream *s, uint8_t *p, size_t n, bool headroom)
         return cut;
     }
     if (s->route->replace)
-        return down_replaced(s, p, n);
-    stream_end(s, GW_BAD_DATA, "the backend sent bytes that are not UTF-8");
+        return down_replaced(s, p, n, false);
+    not_text(s);
     return 0;
+}
+
+void stream_down_line(struct stream *s, uint8_t *p, size_t n)
+{
+    size_t cut;
+
+    if (s->route->host->utf8(p, n, &cut) == n)
+        stream_down(s, GW_TEXT, p, n, false);
+    else if (s->route->replace)
+        down_replaced(s, p, n, true);
+    else
+        not_text(s);
 }
 
 /* Put what was held back before p, where there is room for it. */

@@ -35,6 +35,13 @@ void stream_down(struct stream *s, enum gw_type type, uint8_t *p, size_t n,
         host->conn_pause(s->conn);
 }
 
+void stream_down_part(struct stream *s, const uint8_t *p, size_t n, bool more)
+{
+    const struct gw_host *host = s->route->host;
+    if (host->send(s->session, GW_TEXT, p, n, more) == GW_FULL && s->conn)
+        host->conn_pause(s->conn);
+}
+
 void stream_end(struct stream *s, enum gw_cause cause, const char *why)
 {
     s->route->host->close(s->session, cause, 0, why);

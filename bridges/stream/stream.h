@@ -55,11 +55,16 @@ extern const struct stream_mode mode_base64, mode_line;
  * at the end is left for the caller (its size is returned), invalid bytes
  * become U+FFFD or end the session. */
 size_t stream_down_text(struct stream *s, uint8_t *p, size_t n, bool headroom);
+/* The same for text that is one message, whatever has to be replaced; a
+ * character that its end cuts is invalid. */
+void stream_down_line(struct stream *s, uint8_t *p, size_t n);
 
 /* For the modes: to the backend, to the client, with flow control. */
 void stream_up(struct stream *s, const uint8_t *p, size_t n);
 void stream_down(struct stream *s, enum gw_type type, uint8_t *p, size_t n,
                  bool headroom);
+/* A part of a text message; `more`: not the last. */
+void stream_down_part(struct stream *s, const uint8_t *p, size_t n, bool more);
 void stream_end(struct stream *s, enum gw_cause cause, const char *why);
 
 #endif
