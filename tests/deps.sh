@@ -24,6 +24,12 @@ test=(
     python3 python3-pytest python3-yaml
     python3-websockets python3-wsproto python3-autobahn
     command:node=nodejs command:npm=npm
+    # real services, and the programs that speak to them
+    openssh-server openssh-client socat
+    redis-server redis-tools postgresql
+    ngircd mosquitto python3-paho-mqtt inetutils-telnetd
+    # browsers, and a screen to look at with one
+    chromium firefox-esr novnc tigervnc-standalone-server x11-xserver-utils
 )
 
 # Package of an item that is not there; nothing if it is. "command:NAME=PKG"
