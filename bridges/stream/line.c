@@ -39,20 +39,41 @@ static void send_line(struct stream *s, uint8_t *p, size_t n)
     stream_down_line(s, p, n);
 }
 
+/* Send as much of what is kept as a line may have, but for a character that
+ * this would cut. */
+static void send_part(struct stream *s)
+{
+    size_t part = s->route->max_line, cut;
+    size_t good = s->route->host->utf8(s->line, part, &cut);
+
+    if (good > 0 && good + cut == part) /* else it is invalid anyway */
+        part = good;
+    stream_down_line(s, s->line, part);
+    s->line_n -= part;
+    memmove(s->line, s->line + part, s->line_n);
+}
+
+/* The line that is kept is complete. */
 static void send_kept(struct stream *s)
 {
     size_t n = s->line_n;
+
+    if (n > s->route->max_line && s->line[n - 1] != '\r')
+        send_part(s);
+    n = s->line_n;
     s->line_n = 0;
     send_line(s, s->line, n);
 }
 
-/* Keep the beginning of a line; one that is too long is sent in parts, none
- * of which ends within a character. */
+/* Keep the beginning of a line, and one byte more than a line may have: it
+ * may be the '\r' of its end. */
 static void keep(struct stream *s, const uint8_t *p, size_t n)
 {
-    size_t max = s->route->max_line, cut;
+    size_t max = s->route->max_line + 1;
 
     while (n > 0 && s->conn) {
+        if (s->line_n == max)
+            send_part(s);
         size_t piece = n < max - s->line_n ? n : max - s->line_n;
         if (s->line_n + piece > s->line_cap) {
             size_t cap = 2 * s->line_cap + piece;
@@ -68,15 +89,6 @@ static void keep(struct stream *s, const uint8_t *p, size_t n)
         s->line_n += piece;
         p += piece;
         n -= piece;
-        if (s->line_n == max) {
-            size_t good = s->route->host->utf8(s->line, max, &cut);
-            if (good + cut != max)
-                cut = 0; /* invalid anyway */
-            s->line_n -= cut;
-            send_kept(s);
-            memmove(s->line, s->line + max - cut, cut);
-            s->line_n = cut;
-        }
     }
 }
 
@@ -85,11 +97,12 @@ static void line_down(struct stream *s, uint8_t *p, size_t n)
     uint8_t *end = p + n, *nl;
 
     while (p < end && (nl = memchr(p, '\n', (size_t)(end - p)))) {
-        if (s->line_n > 0) {
-            keep(s, p, (size_t)(nl - p));
+        size_t whole = (size_t)(nl - p);
+        if (s->line_n > 0 || whole > s->route->max_line) {
+            keep(s, p, whole);
             send_kept(s);
         } else {
-            send_line(s, p, (size_t)(nl - p));
+            send_line(s, p, whole);
         }
         p = nl + 1;
     }

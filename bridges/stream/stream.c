@@ -179,6 +179,8 @@ static void stream_close(void *state)
 
 /* ---- routes ------------------------------------------------------------ */
 
+enum { LINE_MIN = 16, LINE_MAX = 1 << 30 };
+
 enum {
     OPT_MODE,
     OPT_CONNECT_TIMEOUT,
@@ -206,7 +208,7 @@ static const struct gw_option options[] = {
     [OPT_EOL] = {"eol", GW_OPT_ENUM, "lf|crlf", "lf",
                  "mode=line: what ends a line to the backend"},
     [OPT_MAX_LINE] = {"max_line", GW_OPT_SIZE, NULL, "64KiB",
-                      "mode=line: longer lines of the backend are cut"},
+                      "mode=line: longer lines of the backend come in parts"},
     [OPT_INVALID] = {"invalid", GW_OPT_ENUM, "replace|close", "replace",
                      "modes text and line: bytes that are not UTF-8 become "
                      "U+FFFD, or end the session"},
@@ -250,6 +252,11 @@ static int stream_route_open(const struct gw_host *host,
     const struct gw_value *v = t->values;
     bool is_unix = strcmp(t->scheme, "unix") == 0;
 
+    if (v[OPT_MAX_LINE].number < LINE_MIN ||
+        v[OPT_MAX_LINE].number > LINE_MAX) {
+        snprintf(err, cap, "max_line is from %d to 1GiB", LINE_MIN);
+        return -1;
+    }
     if (t->address[0] == '\0') {
         snprintf(err, cap, "'%s:' needs %s", t->scheme,
                  is_unix ? "a path" : "HOST:PORT");

@@ -6,6 +6,7 @@ import hashlib
 import json
 import os
 import re
+import socket
 import ssl
 import subprocess
 import sys
@@ -413,6 +414,29 @@ def test_line_with_bytes_replaced_is_one_message(gangway, backend, line):
         peer.send(line + b"\nnext\n")
         assert ws.recv_message() == (TEXT, line.decode(errors="replace").encode())
         assert ws.recv_message() == (TEXT, b"next")
+
+
+@pytest.mark.parametrize("at_once", [True, False], ids=["one read", "byte by byte"])
+def test_long_lines_come_in_parts(gangway, backend, at_once):
+    """Of at most max_line, however the bytes arrive, and none is lost."""
+    gw = gangway(f"{backend.url}?mode=line&max_line=16&eol=crlf")
+    lines = {
+        b"x" * 16 + b"\r\n": [b"x" * 16],
+        b"x" * 17 + b"\n": [b"x" * 16, b"x"],
+        b"x" * 15 + b"\ry\n": [b"x" * 15 + b"\r", b"y"],
+        b"x" * 32 + b"\r\n": [b"x" * 16, b"x" * 16],
+        "€".encode() * 6 + b"\n": ["€".encode() * 5, "€".encode()],
+        b"\xff" * 17 + b"\n": ["\ufffd".encode() * 16, "\ufffd".encode()],
+        b"\r\n": [b""],
+    }
+    with RawWs(gw) as ws, backend.accept() as peer:
+        peer.sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        data = b"".join(lines)
+        for i in range(0, len(data), len(data) if at_once else 1):
+            peer.send(data[i : i + len(data) if at_once else i + 1])
+        for line, parts in lines.items():
+            for part in parts:
+                assert ws.recv_message() == (TEXT, part), line
 
 
 def test_line_with_bytes_that_may_not_be_replaced(gangway, backend):
