@@ -63,10 +63,14 @@ size_t text_ascii(const char *p, size_t n)
 
 bool text_is_utf8(struct text t)
 {
-    for (size_t i = 0; (i += text_ascii(t.p + i, t.n - i)) < t.n;) {
-        uint32_t point;
-        size_t size = text_char(t.p + i, t.n - i, &point);
+    size_t i = 0;
 
+    while (i < t.n) {
+        uint32_t point;
+        size_t size = text_ascii(t.p + i, t.n - i);
+
+        if (size == 0)
+            size = text_char(t.p + i, t.n - i, &point);
         if (size == 0)
             return false;
         i += size;

@@ -76,8 +76,7 @@ static uint64_t level_hash(const struct trie *t, struct text level)
     }
     if (i < level.n)
         memcpy(&last, level.p + i, level.n - i);
-    sip_word(v, last);
-    sip_word(v, level.n);
+    sip_word(v, last | (uint64_t)level.n << 56);
     v[2] ^= 0xff;
     for (int round = 0; round < 3; round++)
         sip_round(v);
