@@ -86,11 +86,15 @@ def dial(place, tls=None, server_name=None, rcvbuf=None, sndbuf=None):
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_RCVBUF, rcvbuf)
     if sndbuf:
         sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, sndbuf)
-    sock.connect(target)
-    if not path:
-        sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
-    if tls:
-        sock = tls.wrap_socket(sock, server_hostname=server_name or "localhost")
+    try:
+        sock.connect(target)
+        if not path:
+            sock.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        if tls:
+            sock = tls.wrap_socket(sock, server_hostname=server_name or "localhost")
+    except Exception:
+        sock.close()
+        raise
     return sock
 
 
