@@ -9,7 +9,7 @@ set -euo pipefail
 
 build=(
     gcc libc6-dev make pkg-config
-    libev-dev libssl-dev libyaml-dev libc-ares-dev
+    libev-dev libssl-dev libyaml-dev libc-ares-dev uthash-dev
     scdoc
 )
 # shellcheck disable=SC2034 # these are read by name
