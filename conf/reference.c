@@ -71,7 +71,7 @@ static const char page_tail[] =
     "\n"
     "# SEE ALSO\n"
     "\n"
-    "*gangway*(1)\n";
+    "*gangway*(8)\n";
 
 static const char *const type_names[SETTING_TYPES] = {
     [SETTING_BOOL] = "true or false",
