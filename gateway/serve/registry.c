@@ -10,11 +10,12 @@
 #include <stdlib.h>
 #include <strings.h>
 
-extern const struct gw_bridge bridge_echo, bridge_stream;
+extern const struct gw_bridge bridge_echo, bridge_stream, bridge_local;
 
 static const struct gw_bridge *const built_in[] = {
     &bridge_echo,
     &bridge_stream,
+    &bridge_local,
 };
 
 /* Set once, before any thread: the calls of bridges' own threads carry no
