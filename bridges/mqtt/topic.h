@@ -39,7 +39,7 @@ bool topic_matches(struct text filter, struct text name);
 /* Whether every name that `inner` matches is matched by `outer`. */
 bool topic_contains(struct text outer, struct text inner);
 
-/* Whether some name is matched by both. */
+/* Whether some name is matched by both, if only the empty one. */
 bool topic_overlaps(struct text a, struct text b);
 
 #endif
