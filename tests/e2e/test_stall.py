@@ -150,7 +150,7 @@ def test_client_that_takes_nothing_is_cut_off(gangway, backend):
 
 def test_backend_that_takes_nothing_is_cut_off(gangway):
     with Backend(rcvbuf=16 * KIB) as backend:
-        gw = gangway(backend.url, settings={"timeouts.write_stall": "2s"})
+        gw = gangway(backend.url, settings={"timeouts.write_stall": "2s", "timeouts.close": "1s"})
         with RawWs(gw) as ws, backend.accept():
             fill_client(ws, 0.3)
             ended = gw.session_end(reason="backend_stalled", by="gateway")
