@@ -135,6 +135,17 @@ static void tell_listeners(const struct app *a, const struct ports *ports,
     fflush(stdout);
 }
 
+/* A client that does not mind may still use it; the others are for the
+ * operator to explain. */
+static void tell_expired(const struct generation *g)
+{
+    int64_t now = (int64_t)time(NULL);
+    for (size_t i = 0; i < g->settings->n_listeners; i++)
+        if (g->tls[i] && tls_server_not_after(g->tls[i]) < now)
+            log_warn("certificate-expired",
+                     log_str("url", g->settings->listeners[i].url));
+}
+
 /* ---- reload ------------------------------------------------------------ */
 
 /* Read the configuration again. NULL: it is no use, and why was written. */
@@ -213,6 +224,7 @@ static int reload(struct app *a, FILE *errors)
     atomic_store(&a->crowd.max, max);
     ports_commit(&a->ports, &next);
     tell_listeners(a, &a->ports, s);
+    tell_expired(g);
     generation_unref(a->generation);
     a->generation = g;
     return 0;
@@ -390,6 +402,7 @@ static int app_start(struct app *a, struct err *err)
     if (workers_start(a, n, err) < 0 || admin_start(a, err) < 0)
         return -1;
     tell_listeners(a, &a->ports, s);
+    tell_expired(a->generation);
     signals_start(a);
     printf("ready\n");
     fflush(stdout);

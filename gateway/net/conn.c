@@ -79,6 +79,13 @@ static void queue_drop(struct conn *c)
     c->queued = 0;
 }
 
+/* Paused by an owner that wants no more of it: nothing is left to be read
+ * before the error. */
+static bool ignored(const struct conn *c)
+{
+    return c->paused && c->one_way;
+}
+
 /* Writing has failed for good. What the peer sent before is still read, so
  * that nothing received is lost; on_error comes when that is done. */
 static void conn_break(struct conn *c, int error)
@@ -89,7 +96,7 @@ static void conn_break(struct conn *c, int error)
     c->error = error;
     queue_drop(c);
     conn_watch(c);
-    if (c->eof || error == ENOMEM || error == EPROTO) {
+    if (c->eof || ignored(c) || error == ENOMEM || error == EPROTO) {
         c->eof = true;
         conn_watch(c);
         conn_nudge(c);
@@ -482,15 +489,18 @@ enum conn_sent conn_send_urgent(struct conn *c, const void *p, size_t n)
 
 /* ---- reading ----------------------------------------------------------- */
 
+/* An error may follow the end of the peer's stream: writing fails later. */
 static void tell_eof(struct conn *c)
 {
-    if (c->told_eof || c->paused || c->closed)
+    if (c->closed || (c->paused && !(c->broken && c->one_way)))
         return;
-    c->told_eof = true;
-    if (c->broken)
+    if (c->broken && !c->told_error) {
+        c->told_eof = c->told_error = true;
         c->ops->on_error(c, c->error);
-    else
+    } else if (!c->told_eof) {
+        c->told_eof = true;
         c->ops->on_eof(c);
+    }
 }
 
 static void saw_eof(struct conn *c)
@@ -617,7 +627,7 @@ static void conn_io_cb(struct ev_loop *ev, ev_io *w, int revents)
         if (c->closed)
             return;
     }
-    if (c->paused)
+    if (c->paused && !(c->broken && c->one_way))
         return;
     if (c->eof && !(c->tls && tls_conn_pending(c->tls)))
         tell_eof(c);
@@ -639,7 +649,8 @@ void conn_resume(struct conn *c)
         return;
     c->paused = false;
     conn_watch(c);
-    if ((c->tls && tls_conn_pending(c->tls)) || (c->eof && !c->told_eof))
+    bool untold = c->eof && !(c->broken ? c->told_error : c->told_eof);
+    if (untold || (c->tls && tls_conn_pending(c->tls)))
         conn_nudge(c);
 }
 
@@ -680,6 +691,7 @@ void conn_adopt(struct conn *c, const struct conn_ops *ops, void *owner)
 {
     c->ops = ops;
     c->owner = owner;
+    c->one_way = false;
 }
 
 void conn_finish(struct conn *c)

@@ -31,7 +31,8 @@ struct conn_ops {
      * NULL. */
     void (*on_finished)(struct conn *c);
     /* The connection broke: reset, a write to nobody, a TLS error. `error`
-     * is an errno, or EPROTO for TLS. The owner closes it. */
+     * is an errno, or EPROTO for TLS. It may come after on_eof. The owner
+     * closes it. */
     void (*on_error)(struct conn *c, int error);
 };
 
@@ -71,13 +72,16 @@ struct conn {
     struct tls_conn *tls;         /* or NULL */
     uint64_t bytes_in, bytes_out; /* on the socket */
 
-    bool paused;    /* the owner wants no data */
-    bool eof;       /* the peer's FIN was seen */
-    bool told_eof;  /* on_eof was called */
-    bool full;      /* above the high mark, on_drained owed */
-    bool finishing; /* FIN after the queue */
-    bool finished;  /* FIN sent */
-    bool broken;    /* writing failed: what is there to read still counts */
+    bool paused;     /* the owner wants no data */
+    bool one_way;    /* the owner's: what is unread while it is paused is of no
+                        interest, so that on_error need not wait for it */
+    bool eof;        /* the peer's FIN was seen */
+    bool told_eof;   /* on_eof or on_error was called */
+    bool told_error; /* on_error was called */
+    bool full;       /* above the high mark, on_drained owed */
+    bool finishing;  /* FIN after the queue */
+    bool finished;   /* FIN sent */
+    bool broken;     /* writing failed: what is there to read still counts */
     bool closed;
     int error; /* errno of the failure, told by on_error */
 };
@@ -90,7 +94,7 @@ struct conn *conn_open(struct loop *l, int fd, SSL *ssl,
                        const struct conn_ops *ops, void *owner,
                        const struct conn_marks *marks);
 
-/* Hand the connection to another owner. */
+/* Hand the connection to another owner. one_way goes. */
 void conn_adopt(struct conn *c, const struct conn_ops *ops, void *owner);
 
 enum conn_sent { CONN_SENT, CONN_FULL, CONN_GONE };

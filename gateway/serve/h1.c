@@ -344,6 +344,7 @@ static void h1_look(struct deadline *d)
     switch (h->state) {
     case H1_TLS:
         counter_add(&h->metrics->tls_failed, 1);
+        h->ops->on_bad(h, 0, "the handshake took too long");
         h1_end(h, true);
         break;
     case H1_HEAD:
@@ -441,6 +442,7 @@ struct h1 *h1_open(struct loop *l, int fd, SSL *ssl,
         free(h);
         return NULL;
     }
+    h->conn->one_way = true;
     deadline_by(l, &h->deadline,
                 ssl ? deadline_in(l, rules->tls_handshake_ms) : h->request_by);
     return h;

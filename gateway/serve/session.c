@@ -167,7 +167,7 @@ static void client_ended(struct gw_session *s, uint16_t code)
     if (s->state && s->route->bridge->client_ended)
         s->route->bridge->client_ended(s->state, code);
     else
-        bridge_over(s);
+        session_close(s, s->end, s->code, NULL);
 }
 
 static void send_close(struct gw_session *s, uint16_t code, const char *reason)
