@@ -209,12 +209,15 @@ static bool next_is(const struct json *j, char a, char b)
 
 static bool number(struct json *j)
 {
+    const char *from;
+
     if (next_is(j, '-', '-'))
         j->p++;
-    if (next_is(j, '0', '0'))
-        j->p++;
-    else if (!digits(j))
+    from = j->p;
+    if (!digits(j))
         return false;
+    if (*from == '0' && j->p - from > 1)
+        return wrong(j, "a number begins with 0");
     if (next_is(j, '.', '.')) {
         j->p++;
         if (!digits(j))
@@ -301,10 +304,10 @@ bool json_value(struct json *j, struct text *value)
 
 bool json_valid(const char *p, size_t n)
 {
-    struct json j = json_of((struct text){p, n});
+    struct json j = json_of((struct text){n > 0 ? p : "", n});
     struct text value;
 
-    if (n == 0 || !json_value(&j, &value))
+    if (!json_value(&j, &value))
         return false;
     blank(&j);
     return j.p == j.end && text_is_utf8(value);
