@@ -50,6 +50,13 @@ endif
 # ---- flags -----------------------------------------------------------------
 
 WARN = -Wall -Wextra -Wpedantic -Wshadow -Wconversion -Wvla
+# A warning of the compilers we know (gcc 12, clang 14) fails what only tests
+# build; a newer one's may be news.
+ifneq ($(SAN),)
+ifneq ($(filter 12 14.%,$(shell $(CC) -dumpversion)),)
+WARN += -Werror
+endif
+endif
 
 # Not among them: -ftrivial-auto-var-init=zero. It would clear the parser's
 # field table and the stack buffers of every write on the data path, and
@@ -206,7 +213,18 @@ san-thread:
 # ---- lint --------------------------------------------------------------------
 
 .PHONY: lint lint-format lint-rules lint-tidy lint-cppcheck lint-text format
+
+# Style and findings differ from one version of these tools to the next: they
+# are Debian 12's. Elsewhere the rest is still checked.
+ifneq ($(filter lint lint-%,$(MAKECMDGOALS)),)
+LINT_LLVM := $(shell clang-format --version | sed -n 's/.*version 14\..*/14/p')
+endif
+ifeq ($(LINT_LLVM),14)
 lint: lint-format lint-rules lint-text lint-cppcheck lint-tidy
+else
+lint: lint-rules lint-text
+	@echo 'not checked: style, clang-tidy, cppcheck (they need clang-format 14)'
+endif
 
 format:
 	clang-format -i $(C_FILES)
