@@ -10,12 +10,14 @@
 #include <stdlib.h>
 #include <strings.h>
 
-extern const struct gw_bridge bridge_echo, bridge_stream, bridge_local;
+extern const struct gw_bridge bridge_echo, bridge_stream, bridge_local,
+    bridge_mqtt;
 
 static const struct gw_bridge *const built_in[] = {
     &bridge_echo,
     &bridge_stream,
     &bridge_local,
+    &bridge_mqtt,
 };
 
 /* Set once, before any thread: the calls of bridges' own threads carry no
