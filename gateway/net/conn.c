@@ -8,8 +8,10 @@
 #include "tls_conn.h"
 
 #include <errno.h>
+#include <linux/sockios.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -49,12 +51,28 @@ static void conn_nudge(struct conn *c)
     ev_feed_event(c->loop->ev, &c->io, EV_CUSTOM);
 }
 
+/* ---- progress ---------------------------------------------------------- */
+
+static size_t in_kernel(const struct conn *c)
+{
+    int n = 0;
+    if (c->closed || ioctl(c->io.fd, SIOCOUTQ, &n) < 0 || n < 0)
+        return 0;
+    return (size_t)n;
+}
+
+static void stall_watch(struct conn *c, size_t kernel)
+{
+    c->checked_at = loop_now(c->loop);
+    c->in_kernel = kernel;
+}
+
 /* ---- the queue --------------------------------------------------------- */
 
 static void queue_grew(struct conn *c, size_t n)
 {
     if (c->queued == 0)
-        c->progress_at = loop_now(c->loop);
+        stall_watch(c, in_kernel(c));
     c->queued += n;
     if (c->queued > c->marks->high)
         c->full = true;
@@ -100,6 +118,8 @@ static void conn_break(struct conn *c, int error)
         c->eof = true;
         conn_watch(c);
         conn_nudge(c);
+    } else if (c->full) {
+        conn_nudge(c); /* whoever waits for room must not wait for ever */
     }
 }
 
@@ -393,6 +413,14 @@ static void finish_now(struct conn *c)
     shutdown(c->io.fd, SHUT_WR);
 }
 
+static void tell_drained(struct conn *c)
+{
+    if (!c->full || c->queued > c->marks->low)
+        return;
+    c->full = false;
+    c->ops->on_drained(c);
+}
+
 static void conn_flush(struct conn *c)
 {
     int r = c->tls ? flush_tls(c) : flush_plain(c);
@@ -400,15 +428,14 @@ static void conn_flush(struct conn *c)
         conn_break(c, errno);
         return;
     }
+    if (c->queued == 0)
+        c->checked_at = 0; /* whoever waits for the kernel begins anew */
     bool was_finished = c->finished;
     if (c->queued == 0 && c->finishing && !c->finished)
         finish_now(c);
     bool finished = c->finished && !was_finished;
     conn_watch(c);
-    if (c->full && c->queued <= c->marks->low) {
-        c->full = false;
-        c->ops->on_drained(c);
-    }
+    tell_drained(c);
     if (finished && !c->closed && c->ops->on_finished)
         c->ops->on_finished(c);
 }
@@ -627,6 +654,11 @@ static void conn_io_cb(struct ev_loop *ev, ev_io *w, int revents)
         if (c->closed)
             return;
     }
+    if (c->broken) {
+        tell_drained(c);
+        if (c->closed)
+            return;
+    }
     if (c->paused && !(c->broken && c->one_way))
         return;
     if (c->eof && !(c->tls && tls_conn_pending(c->tls)))
@@ -727,13 +759,31 @@ void conn_close(struct conn *c, bool reset)
     loop_defer(c->loop, &c->later);
 }
 
-double conn_stalls_at(const struct conn *c, unsigned ms)
+size_t conn_outstanding(const struct conn *c)
 {
-    return c->queued > 0 && ms > 0 ? c->progress_at + ms / 1000. : 0;
+    return c->queued + in_kernel(c);
 }
 
-bool conn_stalled(const struct conn *c, unsigned ms)
+static double last_progress(const struct conn *c)
 {
-    double at = conn_stalls_at(c, ms);
-    return at != 0 && at <= loop_now(c->loop);
+    return c->progress_at > c->checked_at ? c->progress_at : c->checked_at;
+}
+
+bool conn_stalled(struct conn *c, unsigned ms)
+{
+    size_t kernel = in_kernel(c);
+
+    if (c->queued + kernel == 0) {
+        c->checked_at = 0;
+        return false;
+    }
+    if (c->checked_at == 0 || kernel < c->in_kernel)
+        stall_watch(c, kernel);
+    c->in_kernel = kernel;
+    return ms > 0 && last_progress(c) + ms / 1000. <= loop_now(c->loop);
+}
+
+double conn_stalls_at(const struct conn *c, unsigned ms)
+{
+    return c->queued > 0 && ms > 0 ? last_progress(c) + ms / 1000. : 0;
 }

@@ -68,6 +68,9 @@ struct conn {
     size_t queued;                  /* bytes in out and urgent */
     const struct conn_marks *marks; /* lives as long as the conn */
     double progress_at; /* last time the queue began or shrank; see stalled */
+    double checked_at;  /* conn_stalled saw the kernel's part shrink, or began
+                           to watch it; 0: nothing is outstanding */
+    size_t in_kernel;   /* what it saw */
 
     struct tls_conn *tls;         /* or NULL */
     uint64_t bytes_in, bytes_out; /* on the socket */
@@ -126,10 +129,15 @@ void conn_finish(struct conn *c);
  * memory goes at the end of the turn. May be called twice. */
 void conn_close(struct conn *c, bool reset);
 
-/* Whether output has waited `ms` or more without progress. */
-bool conn_stalled(const struct conn *c, unsigned ms);
+/* Output that the peer has not got yet: queued here or in the kernel. */
+size_t conn_outstanding(const struct conn *c);
 
-/* When conn_stalled will be true if nothing moves; 0: never. */
+/* Whether output has waited `ms` or more without any of it reaching the peer,
+ * as seen since the last call. The kernel tells of room for more only when
+ * a good part of its buffer is free, so it is asked how much is in there. */
+bool conn_stalled(struct conn *c, unsigned ms);
+
+/* When conn_stalled may be true if nothing moves; 0: nothing is queued. */
 double conn_stalls_at(const struct conn *c, unsigned ms);
 
 static inline size_t conn_queued(const struct conn *c)

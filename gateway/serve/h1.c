@@ -357,10 +357,11 @@ static void h1_look(struct deadline *d)
             deadline_by(h->loop, d, stalls);
         break;
     case H1_LINGER:
-        if (stalls != 0 && !conn_stalled(h->conn, h->rules->write_stall_ms))
-            deadline_by(h->loop, d, stalls);
+        if (conn_outstanding(h->conn) > 0 &&
+            !conn_stalled(h->conn, h->rules->write_stall_ms))
+            deadline_by(h->loop, d, deadline_in(h->loop, h->rules->linger_ms));
         else
-            h1_end(h, stalls != 0);
+            h1_end(h, true);
         break;
     case H1_HANDLING:
     case H1_CLOSED:

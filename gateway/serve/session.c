@@ -719,7 +719,7 @@ static void look_ending(struct gw_session *s)
         else if (now >= s->end_by)
             session_close(s, s->end, s->code, NULL);
     }
-    if (s->conn && conn_queued(s->conn) > 0 &&
+    if (s->conn && conn_outstanding(s->conn) > 0 &&
         !conn_stalled(s->conn, t->write_stall))
         end_within(s, t->close);
     else if (s->conn && now >= s->end_by)
