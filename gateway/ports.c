@@ -15,6 +15,9 @@ static void port_free(struct port *p, unsigned workers)
     for (unsigned i = 0; i < workers; i++)
         if (p->fds[i] >= 0)
             close(p->fds[i]);
+    if (p->path)
+        unlink(p->path); /* nobody answers there any more */
+    free(p->path);
     free(p->place);
     free(p);
 }
@@ -105,6 +108,8 @@ static struct port *port_open(const struct listener_settings *s, char *place,
         port_free(p, workers);
         return NULL;
     }
+    if (s->kind == LISTEN_UNIX && s->path[0] != '@')
+        p->path = strdup(s->path);
     return p;
 }
 

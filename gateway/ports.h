@@ -12,6 +12,7 @@ enum { WORKERS_MAX = 256 };
 
 struct port {
     char *place; /* what a reload finds it by: address, path or descriptor */
+    char *path;  /* of a Unix socket, ours to remove; or NULL */
     unsigned id; /* the name of it between main thread and workers */
     int number;  /* bound TCP port, or 0 */
     bool fresh;  /* fds are to be handed to the workers */

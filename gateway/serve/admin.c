@@ -20,6 +20,7 @@ struct admin {
     struct metrics metrics; /* of this listener: told to nobody */
     struct h1 *requests;    /* utlist */
     size_t n_requests;
+    char *path; /* of a Unix socket, ours to remove; or NULL */
 };
 
 /* One question to all workers. Each worker that is stuck holds a reference
@@ -275,7 +276,10 @@ struct admin *admin_open(struct loop *l, struct mailbox *mailbox,
         }
     }
     free(s.host);
-    free(s.path);
+    if (a && s.kind == LISTEN_UNIX && s.path[0] != '@')
+        a->path = s.path;
+    else
+        free(s.path);
     if (!a) {
         err_prepend(err, "admin");
         return NULL;
@@ -304,5 +308,8 @@ void admin_close(struct admin *a)
     listener_stop(&a->listener);
     DL_FOREACH_SAFE(a->requests, h, next)
     h1_close(h);
+    if (a->path)
+        unlink(a->path);
+    free(a->path);
     free(a);
 }
