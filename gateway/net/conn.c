@@ -92,6 +92,8 @@ static void queue_drop(struct conn *c)
 {
     while (c->out)
         queue_pop(c);
+    if (c->urgent)
+        free(c->urgent->next);
     free(c->urgent);
     c->urgent = NULL;
     c->queued = 0;
@@ -223,9 +225,8 @@ static int queue_iov(const struct conn *c, struct iovec *v)
                                 k->len - k->off};
         k = k->next;
     }
-    if (c->urgent)
-        v[n++] = (struct iovec){c->urgent->bytes + c->urgent->off,
-                                c->urgent->len - c->urgent->off};
+    for (struct chunk *u = c->urgent; u; u = u->next)
+        v[n++] = (struct iovec){u->bytes + u->off, u->len - u->off};
     for (; k && n < FLUSH_IOV; k = k->next)
         v[n++] = (struct iovec){(void *)(uintptr_t)(k->data + k->off),
                                 k->len - k->off};
@@ -247,8 +248,8 @@ static void queue_advance(struct conn *c, size_t w)
         if (k->off < k->len)
             return;
         if (urgent) {
-            free(c->urgent);
-            c->urgent = NULL;
+            c->urgent = k->next;
+            free(k);
         } else {
             queue_pop(c);
         }
@@ -336,6 +337,7 @@ static ssize_t sealed_write(struct conn *c, const struct iovec *v, int n)
                 tls_conn_write(c->tls, (const uint8_t *)v[i].iov_base + off,
                                v[i].iov_len - off);
             if (s == TLS_FAILED) {
+                c->loop->cipher_len = 0; /* it is everybody's */
                 errno = EPROTO;
                 return -1;
             }
@@ -496,8 +498,7 @@ enum conn_sent conn_send(struct conn *c, const void *p, size_t n)
 
 enum conn_sent conn_send_urgent(struct conn *c, const void *p, size_t n)
 {
-    if (c->queued == 0 || c->closed || c->broken || c->finishing ||
-        (c->urgent && c->urgent->begun))
+    if (c->queued == 0 || c->closed || c->broken || c->finishing)
         return conn_send(c, p, n);
 
     struct chunk *k = chunk_new(n);
@@ -506,10 +507,13 @@ enum conn_sent conn_send_urgent(struct conn *c, const void *p, size_t n)
         return CONN_GONE;
     }
     chunk_append(k, p, n);
-    if (c->urgent)
-        c->queued -= c->urgent->len;
-    free(c->urgent);
-    c->urgent = k;
+    /* One that is on its way cannot be replaced, only followed. */
+    bool begun = c->urgent && c->urgent->begun;
+    struct chunk **slot = begun ? &c->urgent->next : &c->urgent;
+    if (*slot)
+        c->queued -= (*slot)->len;
+    free(*slot);
+    *slot = k;
     queue_grew(c, n);
     return c->full ? CONN_FULL : CONN_SENT;
 }
@@ -595,10 +599,12 @@ static bool pump_tls(struct conn *c)
         c->ops->on_data(c, p, n);
     if (c->closed)
         return false;
-    if (r == TLS_FAILED)
+    if (r == TLS_FAILED) {
         saw_error(c, EPROTO);
-    else if (r == TLS_CLOSED)
+    } else if (r == TLS_CLOSED) {
+        tls_conn_feed(c->tls, NULL, 0); /* nothing behind it counts */
         saw_eof(c);
+    }
     return r > 0 && !c->closed;
 }
 
@@ -642,6 +648,8 @@ static void read_tls(struct conn *c)
     }
     if (c->eof && (c->broken || !tls_conn_pending(c->tls)))
         tell_eof(c);
+    else if (!c->paused && tls_conn_pending(c->tls))
+        conn_nudge(c); /* the answers filled the cipher buffer */
 }
 
 static void conn_io_cb(struct ev_loop *ev, ev_io *w, int revents)

@@ -64,7 +64,8 @@ struct conn {
     struct loop_later later; /* frees the struct */
 
     struct chunk *out, *out_tail;   /* bytes the kernel did not take */
-    struct chunk *urgent;           /* one control frame that goes first */
+    struct chunk *urgent;           /* a control frame that goes first; once
+                                       begun, its next is the one to follow */
     size_t queued;                  /* bytes in out and urgent */
     const struct conn_marks *marks; /* lives as long as the conn */
     double progress_at; /* last time the queue began or shrank; see stalled */
@@ -104,7 +105,8 @@ enum conn_sent { CONN_SENT, CONN_FULL, CONN_GONE };
 
 /* Send p[0..n), or keep what the kernel does not take. CONN_FULL: taken, but
  * the queue stands above its high mark; on_drained follows. A failing
- * connection gives CONN_GONE, and on_error comes in the next turn. */
+ * connection gives CONN_GONE, and on_error comes when what there is to read
+ * has been read: in the next turn, unless the owner has paused it. */
 enum conn_sent conn_send(struct conn *c, const void *p, size_t n);
 enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n);
 
@@ -113,7 +115,7 @@ enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n);
 enum conn_sent conn_send_shared(struct conn *c, struct shared *b);
 
 /* Send a control frame before everything queued, after the frame under way.
- * One slot: a newer one replaces one that is still waiting. */
+ * A newer one replaces one that is still waiting. */
 enum conn_sent conn_send_urgent(struct conn *c, const void *p, size_t n);
 
 /* NULL for a plain connection. */

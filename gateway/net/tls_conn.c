@@ -115,8 +115,8 @@ void tls_conn_feed(struct tls_conn *t, const uint8_t *p, size_t n)
 int tls_conn_hold(struct tls_conn *t)
 {
     uint8_t *held = NULL;
-    if (t->in_len > 0 && t->held && t->in >= t->held)
-        return 0; /* the rest of what is held already */
+    if (t->in_len > 0 && t->held)
+        return 0; /* the rest of it: nothing is fed before it is taken */
     if (t->in_len > 0) {
         held = malloc(t->in_len);
         if (!held)
@@ -193,7 +193,8 @@ ssize_t tls_conn_write(struct tls_conn *t, const uint8_t *p, size_t n)
 
 void tls_conn_shutdown(struct tls_conn *t)
 {
-    if (!t->ready)
+    /* A second call would read, and fail on data that is still to come. */
+    if (!t->ready || SSL_get_shutdown(t->ssl) & SSL_SENT_SHUTDOWN)
         return;
     ERR_clear_error();
     SSL_shutdown(t->ssl);
