@@ -153,7 +153,9 @@ static int route_add(struct router *rt, const struct route_settings *s,
         return err_set(err, "target '%s': %s", s->target, why);
     if (slice_is(u.scheme, "static")) {
         char *dir = NULL;
-        bool relative = s->folder && (u.path.n == 0 || u.path.p[0] != '/');
+        if (u.path.n == 0)
+            return err_set(err, "'static:' needs a folder");
+        bool relative = s->folder && u.path.p[0] != '/';
         if (asprintf(&dir, "%s%s" SLICE_FMT, relative ? s->folder : "",
                      relative ? "/" : "", SLICE_ARGS(u.path)) < 0)
             dir = NULL;
@@ -256,6 +258,7 @@ const struct route *router_find(const struct router *rt, enum route_kind kind,
                                 struct captures *c, bool *other)
 {
     struct captures unused;
+    const struct route *o = NULL;
 
     *other = false;
     for (size_t i = 0; i < rt->n; i++) {
@@ -264,9 +267,13 @@ const struct route *router_find(const struct router *rt, enum route_kind kind,
         if (!pattern_match(r->pattern, host_name(host), path,
                            wanted ? c : &unused))
             continue;
-        if (wanted)
+        if (wanted) {
+            *other = o && pattern_compare(o->pattern, r->pattern) < 0;
             return r;
-        *other = true;
+        }
+        if (!o)
+            o = r;
     }
+    *other = o != NULL;
     return NULL;
 }

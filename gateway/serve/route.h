@@ -56,7 +56,7 @@ void router_fini(struct router *r);
 
 /* The first route that answers to the request, or NULL. A WebSocket request
  * is served by bridges, a plain one by files. *other says that there is one
- * of the other kind. */
+ * of the other kind, and that it is more specific. */
 const struct route *router_find(const struct router *r, enum route_kind kind,
                                 struct slice host, struct slice path,
                                 struct captures *c, bool *other);

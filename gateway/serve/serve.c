@@ -98,23 +98,35 @@ static void serve_redirect(struct h1 *h, const struct http_head *head)
         h1_reply_file(h, &a);
 }
 
+static void serve_nothing(struct serve *s, struct h1 *h,
+                          const struct http_head *head, bool websocket)
+{
+    if (websocket)
+        serve_refuse(s, h, head, 426, "this is a WebSocket");
+    else
+        serve_refuse(s, h, head, 404, "not found");
+}
+
+/* `websocket`: a more specific route is one. */
 static void serve_file(struct serve *s, struct h1 *h,
-                       const struct http_head *head, const struct route *r)
+                       const struct http_head *head, const struct route *r,
+                       bool websocket)
 {
     char path[4096 + 1];
     struct files_answer a = {.fd = -1};
 
     int n = url_decode(head->path, path, sizeof path);
     if (n < 0 || (size_t)n < r->prefix) {
-        serve_refuse(s, h, head, 404, "not found");
+        serve_nothing(s, h, head, websocket);
         return;
     }
     files_lookup(r->files, path + r->prefix, head, &a);
-    if (a.status == 404 || a.status == 405 || a.status == 503)
+    if (a.status == 404)
+        serve_nothing(s, h, head, websocket);
+    else if (a.status == 405 || a.status == 503)
         serve_refuse(s, h, head, a.status,
-                     a.status == 404   ? "not found"
-                     : a.status == 405 ? "only GET is served here"
-                                       : "out of descriptors");
+                     a.status == 405 ? "only GET is served here"
+                                     : "out of descriptors");
     else
         h1_reply_file(h, &a);
 }
@@ -130,11 +142,9 @@ static void serve_plain(struct serve *s, struct h1 *h,
     if (r && r->redirect)
         serve_redirect(h, head);
     else if (r)
-        serve_file(s, h, head, r);
-    else if (other)
-        serve_refuse(s, h, head, 426, "this is a WebSocket");
+        serve_file(s, h, head, r, other);
     else
-        serve_refuse(s, h, head, 404, "not found");
+        serve_nothing(s, h, head, other);
 }
 
 static void serve_websocket(struct serve *s, struct h1 *h,
