@@ -21,6 +21,7 @@ enum interest_state { INTEREST_NEW, INTEREST_ASKED, INTEREST_ANSWERED };
 /* A filter that somebody wants. */
 struct interest {
     struct interest *prev, *next; /* hub.due, while there is something to do */
+    UT_hash_handle hh;            /* hub.by_id */
     uint32_t id;
     unsigned refs; /* shards */
     uint8_t shards[HUB_SHARDS_MAX / 8];
@@ -48,7 +49,8 @@ struct hub {
     bool stopping, up;
     uint64_t writable; /* counts the upstream's events of that name */
     struct trie *interests;
-    struct interest *due; /* utlist */
+    struct interest *by_id; /* uthash */
+    struct interest *due;   /* utlist */
     uint32_t last_id;
     struct publish *first, **last; /* waiting */
     size_t n_waiting, waiting_bytes;
@@ -265,29 +267,16 @@ static void on_published(struct hub *h, void *token, int reason)
     pthread_mutex_unlock(&h->lock);
 }
 
-struct search {
-    uint32_t id;
-    struct interest *found;
-};
-
-static void by_id(void *ctx, void *value)
-{
-    struct search *s = ctx;
-    struct interest *i = value;
-    if (i->id == s->id)
-        s->found = i;
-}
-
 static void on_subscribed(struct hub *h, uint32_t filter_id, int granted)
 {
-    struct search s = {filter_id, NULL};
+    struct interest *i;
 
     pthread_mutex_lock(&h->lock);
-    trie_each(h->interests, by_id, &s);
-    if (s.found) {
-        s.found->state = INTEREST_ANSWERED;
-        s.found->granted = granted;
-        to_shards_of(h, s.found, EVENT_GRANTED, granted);
+    HASH_FIND(hh, h->by_id, &filter_id, sizeof filter_id, i);
+    if (i) {
+        i->state = INTEREST_ANSWERED;
+        i->granted = granted;
+        to_shards_of(h, i, EVENT_GRANTED, granted);
     }
     pthread_mutex_unlock(&h->lock);
 }
@@ -356,6 +345,7 @@ int hub_want(struct hub *h, unsigned shard, struct text filter, int qos,
         i->granted = -1;
         i->n = filter.n;
         memcpy(i->text, filter.p, filter.n);
+        HASH_ADD(hh, h->by_id, id, sizeof i->id, i);
         *at = i;
     } else if (at && !i) {
         trie_remove(h->interests, filter);
@@ -469,6 +459,7 @@ static double serve_interests(struct hub *h)
         } else {
             *trie_find(h->interests, interest_filter(i)) = NULL;
             trie_remove(h->interests, interest_filter(i));
+            HASH_DEL(h->by_id, i);
         }
         pthread_mutex_unlock(&h->lock);
         if (ask) {
@@ -563,6 +554,7 @@ static void hub_free(struct hub *h)
 {
     for (unsigned i = 0; i < h->n_shards; i++)
         shard_free(h->shards[i]);
+    HASH_CLEAR(hh, h->by_id);
     if (h->interests) {
         trie_each(h->interests, free_interest, NULL);
         trie_free(h->interests);
