@@ -147,6 +147,7 @@ class Server:
         self.sessions = 0
         self._handler = handler
         self._tls = tls
+        self._writers = set()
         self._started = threading.Event()
         self._thread = threading.Thread(target=lambda: asyncio.run(self._main()), daemon=True)
         self._thread.start()
@@ -175,17 +176,23 @@ class Server:
         self._started.set()
         await self._stop.wait()
         server.close()
-        for task in asyncio.all_tasks():
-            if task is not asyncio.current_task():
-                task.cancel()
+        for writer in list(self._writers):
+            writer.transport.abort()
+        tasks = asyncio.all_tasks() - {asyncio.current_task()}
+        for task in tasks:
+            task.cancel()
+        await asyncio.gather(*tasks, return_exceptions=True)
+        await asyncio.sleep(0)  # aborted transports let go of their sockets
 
     async def _client(self, reader, writer):
         self.sessions += 1
+        self._writers.add(writer)
         try:
             await self._handler(reader, writer)
         except (ConnectionError, asyncio.CancelledError):
             pass
         finally:
+            self._writers.discard(writer)
             writer.close()
 
     def close(self):
