@@ -3,6 +3,7 @@
 #include "loop.h"
 
 #include <stdlib.h>
+#include <time.h>
 
 void loop_settle(struct loop *l)
 {
@@ -19,9 +20,23 @@ static void loop_prepare_cb(struct ev_loop *ev, ev_prepare *w, int revents)
     loop_settle(container_of(w, struct loop, prepare));
 }
 
+static double monotonic(void)
+{
+    struct timespec t;
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    return (double)t.tv_sec + (double)t.tv_nsec / 1e9;
+}
+
+/* The first of a turn's callbacks. */
+static void loop_check_cb(struct ev_loop *ev, ev_check *w, int revents)
+{
+    (void)ev, (void)revents;
+    container_of(w, struct loop, check)->now = monotonic();
+}
+
 int loop_init(struct loop *l, size_t read_cap)
 {
-    *l = (struct loop){.read_cap = read_cap};
+    *l = (struct loop){.read_cap = read_cap, .now = monotonic()};
     l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
     l->read_buf = malloc(LOOP_HEADROOM + read_cap);
     l->raw_buf = malloc(read_cap);
@@ -32,7 +47,11 @@ int loop_init(struct loop *l, size_t read_cap)
     }
     ev_prepare_init(&l->prepare, loop_prepare_cb);
     ev_prepare_start(l->ev, &l->prepare);
-    ev_unref(l->ev); /* it alone must not keep the loop running */
+    ev_check_init(&l->check, loop_check_cb);
+    ev_set_priority(&l->check, EV_MAXPRI);
+    ev_check_start(l->ev, &l->check);
+    ev_unref(l->ev); /* they alone must not keep the loop running */
+    ev_unref(l->ev);
     return 0;
 }
 
@@ -42,7 +61,9 @@ void loop_fini(struct loop *l)
         loop_settle(l);
         if (ev_is_active(&l->prepare)) {
             ev_ref(l->ev);
+            ev_ref(l->ev);
             ev_prepare_stop(l->ev, &l->prepare);
+            ev_check_stop(l->ev, &l->check);
         }
         ev_loop_destroy(l->ev);
     }
