@@ -304,6 +304,16 @@ class RawWs(Wire):
         assert len(data) == n
         return bytes(data)
 
+    def echoed(self, data, piece=16384):
+        """What comes back of data from an echo, sent a piece at a time: never
+        more than buffers hold, and from one thread, since Python's TLS sockets
+        bear no reader beside a writer."""
+        back = bytearray()
+        for i in range(0, len(data), piece):
+            self.binary(data[i : i + piece])
+            back += self.recv_bytes(len(data[i : i + piece]))
+        return bytes(back)
+
     def recv_close(self):
         """Expect a Close frame: (code or None, reason)."""
         got = self.recv_frame()

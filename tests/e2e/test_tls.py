@@ -108,10 +108,7 @@ def test_versions(start, server_pair, authority, version):
         assert ws.sock.version() == {V12: "TLSv1.2", V13: "TLSv1.3"}[version]
         talks(ws)
         data = bytes(range(256)) * 1000
-        sender = threading.Thread(target=ws.binary, args=(data,))
-        sender.start()
-        assert ws.recv_bytes(len(data)) == data
-        sender.join()
+        assert ws.echoed(data) == data
         ws.close_normally()
     assert gw.wait_log("session-open")["tls"] == {V12: "TLSv1.2", V13: "TLSv1.3"}[version]
 
@@ -682,10 +679,7 @@ def test_certificate_is_exchanged_while_a_session_stays(gangway, authority, tmp_
         assert metrics(gw)["gangway_tls_cert_not_after_timestamp_seconds"] > before
         talks(old)
         data = bytes(200_000)
-        sender = threading.Thread(target=old.binary, args=(data,))
-        sender.start()
-        assert old.recv_bytes(len(data)) == data
-        sender.join()
+        assert old.echoed(data) == data
         old.close_normally()
 
 
