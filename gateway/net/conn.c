@@ -662,7 +662,7 @@ static void conn_io_cb(struct ev_loop *ev, ev_io *w, int revents)
         if (c->closed)
             return;
     }
-    if (c->broken) {
+    if (c->broken && !c->told_error) {
         tell_drained(c);
         if (c->closed)
             return;

@@ -591,6 +591,25 @@ static void failure_after_the_end_is_told(void **state)
     part(&p);
 }
 
+/* Who waits for room must not wait for ever. */
+static void a_full_queue_that_breaks_is_drained(void **state)
+{
+    struct pair p;
+
+    join(&p, kind_of(state), SMALL_BUFFER);
+    conn_pause(p.a.c);
+    fill(&p.a, 0);
+    p.b.closed = true;
+    conn_close(p.b.c, true);
+    UNTIL(&p.rig, p.a.told[DRAINED]);
+    assert_int_equal(conn_send(p.a.c, "x", 1), CONN_GONE);
+    rig_turn_for(&p.rig, 4);
+    assert_int_equal(p.a.told[DRAINED], 1);
+    conn_resume(p.a.c);
+    UNTIL(&p.rig, p.a.told[ERROR]);
+    part(&p);
+}
+
 /* ---- the tests: control frames -------------------------------------------
  */
 
@@ -1133,6 +1152,7 @@ int main(void)
         BOTH(reset_comes_after_the_data),
         BOTH(failed_write_loses_no_input),
         BOTH(failure_after_the_end_is_told),
+        BOTH(a_full_queue_that_breaks_is_drained),
         BOTH(urgent_goes_between_frames),
         BOTH(closed_before_the_loop_ends),
         cmocka_unit_test(urgent_overtakes_the_queue),
