@@ -245,6 +245,22 @@ static int route_tls(struct stream_route *r, const struct gw_target *t,
     return 0;
 }
 
+/* Whether each HOST:PORT of a list has its port; a placeholder alone brings
+ * it along. */
+static bool ports_given(const char *list)
+{
+    for (const char *p = list; *p; p += *p == ',') {
+        size_t n = strcspn(p, ",");
+        const char *bracket = memchr(p, ']', n);
+        const char *host_end = bracket ? bracket : p;
+        bool lone = p[0] == '{' && n > 0 && memchr(p, '}', n) == p + n - 1;
+        if (!lone && !memchr(host_end, ':', (size_t)(p + n - host_end)))
+            return false;
+        p += n;
+    }
+    return true;
+}
+
 static int stream_route_open(const struct gw_host *host,
                              const struct gw_target *t, void **route, char *err,
                              size_t cap)
@@ -260,6 +276,10 @@ static int stream_route_open(const struct gw_host *host,
     if (t->address[0] == '\0') {
         snprintf(err, cap, "'%s:' needs %s", t->scheme,
                  is_unix ? "a path" : "HOST:PORT");
+        return -1;
+    }
+    if (!is_unix && !ports_given(t->address)) {
+        snprintf(err, cap, "'%s' has no port", t->address);
         return -1;
     }
     struct stream_route *r = calloc(1, sizeof *r);

@@ -65,6 +65,24 @@ static int route_dynamic(struct route *r, const struct allow_list *allow,
     return 0;
 }
 
+/* HOST:PORT,HOST:PORT as far as they stand there; a bridge may have a port of
+ * its own, and a placeholder may bring one in. */
+static int route_endpoints(const struct route *r, struct err *err)
+{
+    struct slice list = slice_of(r->address);
+    struct endpoint e;
+    int more;
+
+    while ((more = endpoint_next(&list, &e)) == 1)
+        if (e.port.n > 0 && !memchr(e.port.p, '{', e.port.n) &&
+            port_parse(e.port, false) < 0)
+            return err_set(err, "'" SLICE_FMT "' is no port, 1-65535",
+                           SLICE_ARGS(e.port));
+    return more == 0
+               ? 0
+               : err_set(err, "'%s' is not HOST:PORT,HOST:PORT", r->address);
+}
+
 static int route_bridge(struct route *r, const struct url *u,
                         const struct settings *settings,
                         const struct registry *bridges,
@@ -89,7 +107,8 @@ static int route_bridge(struct route *r, const struct url *u,
     r->address = slice_dup(r->is_unix ? u->path : u->authority);
     if (!r->scheme || !r->address)
         return err_set(err, "out of memory");
-    if (route_dynamic(r, allow, err) < 0 ||
+    if ((!r->is_unix && route_endpoints(r, err) < 0) ||
+        route_dynamic(r, allow, err) < 0 ||
         route_options(r, u, r->settings, err) < 0)
         return -1;
     const struct route_target t = {{r->scheme, r->address, r->values},
