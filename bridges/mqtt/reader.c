@@ -106,6 +106,8 @@ static const struct mqtt_fault *publish_head(const struct mqtt_reader *r,
     h->need = at + 2;
     if (h->length < 2)
         return &mqtt_bad_length;
+    if (n > end) /* the next packet's bytes say nothing of this one */
+        n = end;
     if (n < h->need)
         return NULL;
     at += 2 + (size_t)(p[at] << 8 | p[at + 1]) + ((p[0] & 6) ? 2 : 0);
@@ -236,15 +238,20 @@ static enum mqtt_got head_next(struct mqtt_reader *r, const uint8_t **in,
 
 /* ---- the reader: bytes that pass ----------------------------------------- */
 
-/* One byte of the fixed header of a packet that nobody wants to see. */
+/* One byte of the fixed header of a packet that nobody wants to see. False: no
+ * packet has it, and nothing has changed. */
 static bool fixed_byte(struct mqtt_reader *r, uint8_t byte)
 {
-    if (r->fixed_n++ == 0)
+    bool more = byte & 0x80;
+
+    if (r->fixed_n == 0) {
+        r->fixed_n = 1;
         return true;
-    r->rest |= (uint32_t)(byte & 0x7f) << (7 * (r->fixed_n - 2));
-    if (byte & 0x80)
-        return r->fixed_n < MQTT_FIXED_MAX;
-    r->fixed_n = 0;
+    }
+    if (more && r->fixed_n == MQTT_FIXED_MAX - 1)
+        return false;
+    r->rest |= (uint32_t)(byte & 0x7f) << (7 * (r->fixed_n - 1));
+    r->fixed_n = more ? (uint8_t)(r->fixed_n + 1) : 0;
     return true;
 }
 
@@ -271,18 +278,19 @@ static const struct mqtt_fault *pass(struct mqtt_reader *r, const uint8_t **in,
     const uint8_t *p = *in;
     const struct mqtt_fault *fault = NULL;
 
-    while (p < end && !fault) {
+    while (p < end) {
         if (r->rest > 0 && r->fixed_n == 0) {
             p = pass_rest(r, p, end);
-            if (r->rest == 0 && (r->told || r->step))
-                break;
         } else if (r->fixed_n == 0 && wanted(r, *p)) {
             break;
-        } else if (!fixed_byte(r, *p++)) {
+        } else if (fixed_byte(r, *p)) {
+            p++;
+        } else {
             fault = &bad_varint;
-        } else if (r->step && mqtt_reader_between(r)) {
             break;
         }
+        if ((r->told || r->step) && mqtt_reader_between(r))
+            break;
     }
     *in = p;
     return fault;
@@ -306,13 +314,13 @@ enum mqtt_got mqtt_reader_next(struct mqtt_reader *r, const uint8_t **in,
     if (r->kept_n == 0) {
         ev->payload = r->told;
         const struct mqtt_fault *fault = pass(r, in, end);
-        if (fault)
-            return fault_told(ev, fault);
         ev->p = from;
         ev->n = (size_t)(*in - from);
         ev->kept = false;
         if (ev->n > 0)
-            return MQTT_GOT_BYTES;
+            return MQTT_GOT_BYTES; /* a fault is found again */
+        if (fault)
+            return fault_told(ev, fault);
     }
     return head_next(r, in, end, ev);
 }
