@@ -938,7 +938,7 @@ static void key_updates_without_end(void **state)
     size_t most = 0;
     (void)state;
 
-    join(&p, TLS, 128 << 10);
+    join(&p, TLS, 16 << 10);
     conn_pause(p.b.c);
     double until = ev_time() + RIG_PATIENCE_S;
     while (!p.a.told[ERROR] && ev_time() < until) {
