@@ -314,7 +314,7 @@ def test_psql(gangway, postgres, local_socket):
     head, _, copied = done.stdout.partition(b"20000|%d\n" % sum(i % 500 for i in range(20000)))
     assert head == b"CREATE TABLE\nCOPY 20000\n"
     assert copied == lines
-    gw.session_end(reason="backend_done", code=1000)
+    gw.session_end(code=1000)  # by whoever was first
 
 
 # ---- IRC ------------------------------------------------------------------------
