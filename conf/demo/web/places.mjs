@@ -21,8 +21,8 @@ export const PLACES = [
   },
   {
     path: "/lines",
-    name: "The same, by lines",
-    about: "mode=line: one text message is one line, both ways.",
+    name: "By lines",
+    about: "The same, mode=line: one text message is one line, both ways.",
     end: "a TCP service, by lines",
     quick: COMMANDS.filter((c) => !/bytes|flood/.test(c)).map((text) => ({ name: text, text })),
   },
