@@ -20,7 +20,7 @@ test=(
     libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck
     yamllint man-db
     # end to end
-    openssl procps iproute2 command:promtool=prometheus
+    openssl procps iproute2 curl command:promtool=prometheus
     python3 python3-pytest python3-yaml
     python3-websockets python3-wsproto python3-autobahn
     command:node=nodejs command:npm=npm
