@@ -37,7 +37,8 @@ static void loop_check_cb(struct ev_loop *ev, ev_check *w, int revents)
 int loop_init(struct loop *l, size_t read_cap)
 {
     *l = (struct loop){.read_cap = read_cap, .now = monotonic()};
-    l->ev = ev_loop_new(EVFLAG_AUTO | EVFLAG_NOENV);
+    /* Nothing less: poll is slow, and select ends at descriptor 1024. */
+    l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     l->read_buf = malloc(LOOP_HEADROOM + read_cap);
     l->raw_buf = malloc(read_cap);
     l->cipher_buf = malloc(LOOP_CIPHER);
