@@ -176,8 +176,15 @@ static void *worker_main(void *arg)
     ev_run(w->loop.ev, 0);
     serve_abort(&w->serve);
     mailbox_close(&w->mailbox);
+    loop_settle(&w->loop); /* bridges are called on this thread to the end */
     mailbox_post(w->home->mailbox, w->home->done, w->home->arg);
     return NULL;
+}
+
+void worker_free(struct worker *w)
+{
+    mailbox_fini(&w->mailbox); /* threads of bridges post until now */
+    free(w);
 }
 
 static void worker_fini(struct worker *w)
@@ -188,9 +195,7 @@ static void worker_fini(struct worker *w)
         DL_DELETE(w->listeners, wl);
         free(wl);
     }
-    loop_settle(&w->loop);
     serve_fini(&w->serve);
-    mailbox_fini(&w->mailbox);
     loop_fini(&w->loop);
 }
 
@@ -249,7 +254,7 @@ struct worker *worker_start(unsigned number, struct crowd *crowd,
     err_set(err, "worker %u: cannot start a thread", number);
 fail:
     worker_fini(w);
-    free(w);
+    worker_free(w);
     return NULL;
 }
 
@@ -257,11 +262,6 @@ void worker_join(struct worker *w)
 {
     pthread_join(w->thread, NULL);
     worker_fini(w);
-}
-
-void worker_free(struct worker *w)
-{
-    free(w);
 }
 
 const struct metrics *worker_metrics(const struct worker *w)

@@ -42,8 +42,8 @@ bool worker_reload(struct worker *w, struct generation *g,
  * thread ends when the last session has. */
 void worker_drain(struct worker *w, unsigned ms);
 
-/* Wait for the thread and free everything but the counters' memory, which
- * goes with worker_free. */
+/* Wait for the thread and free everything but what others may still use: its
+ * counters, and its mailbox, which refuses. They go with worker_free. */
 void worker_join(struct worker *w);
 void worker_free(struct worker *w);
 
