@@ -6,6 +6,7 @@
 #include "serve/admin.h"
 #include "worker.h"
 
+#include <fcntl.h>
 #include <malloc.h>
 #include <signal.h>
 #include <stdio.h>
@@ -448,6 +449,18 @@ static int app_run(struct app *a)
     return EXIT_SUCCESS;
 }
 
+/* Were one of 0, 1 and 2 closed, a socket would get its number, and with it
+ * what is meant for the log. */
+static void fill_standard(void)
+{
+    int fd;
+    do
+        fd = open("/dev/null", O_RDWR);
+    while (fd >= 0 && fd <= STDERR_FILENO);
+    if (fd >= 0)
+        close(fd);
+}
+
 int main(int argc, char **argv)
 {
     static struct app a;
@@ -456,6 +469,7 @@ int main(int argc, char **argv)
     struct timespec now;
     int status = 0;
 
+    fill_standard();
     clock_gettime(CLOCK_REALTIME, &now);
     a.started = (double)now.tv_sec + (double)now.tv_nsec / 1e9;
     a.last_reload_ok = true;

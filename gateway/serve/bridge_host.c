@@ -9,6 +9,7 @@
 #include "parting.h"
 
 #include <errno.h>
+#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
@@ -178,15 +179,36 @@ static bool send_proxy(struct gw_conn *c, int fd)
     return n > 0 && send(fd, head, n, MSG_NOSIGNAL) == (ssize_t)n;
 }
 
+/* Where a session was led, of several backends and addresses. */
+static void log_connected(const struct gw_conn *c, const struct address *peer)
+{
+    const struct gw_session *s = c->session;
+    char id[SESSION_ID_TEXT], host[64], port[8], to[80] = "unix";
+
+    if (!log_enabled(LOG_SEV_DEBUG))
+        return;
+    if (getnameinfo((const struct sockaddr *)&peer->sa, peer->len, host,
+                    sizeof host, port, sizeof port,
+                    NI_NUMERICHOST | NI_NUMERICSERV) == 0 &&
+        peer->sa.ss_family != AF_UNIX)
+        snprintf(to, sizeof to, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host,
+                 port);
+    session_id_text(s, id);
+    log_debug(
+        "backend-connected", log_str("sid", id), log_str("to", to),
+        log_u64("ms",
+                (uint64_t)((loop_now(s->serve->loop) - c->dialled_at) * 1000)));
+}
+
 static void dial_connected(void *ctx, int fd, const char *host,
                            const struct address *peer)
 {
     struct gw_conn *c = ctx;
     struct gw_session *s = c->session;
     SSL *ssl = NULL;
-    (void)peer;
 
     c->dialer = NULL;
+    log_connected(c, peer);
     if (c->proxy && !send_proxy(c, fd)) {
         close(fd);
         gw_conn_failed(c, 502, "the PROXY header could not be sent");

@@ -78,9 +78,9 @@ static int route_endpoints(const struct route *r, struct err *err)
             port_parse(e.port, false) < 0)
             return err_set(err, "'" SLICE_FMT "' is no port, 1-65535",
                            SLICE_ARGS(e.port));
-    return more == 0
-               ? 0
-               : err_set(err, "'%s' is not HOST:PORT,HOST:PORT", r->address);
+    if (more < 0) /* not repeated: there may be a password in it */
+        return err_set(err, "the target is not HOST:PORT or a list of them");
+    return 0;
 }
 
 static int route_bridge(struct route *r, const struct url *u,
