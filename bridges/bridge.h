@@ -319,7 +319,8 @@ struct gw_bridge {
      * then ends at once. */
     void (*client_ended)(void *state, uint16_t code);
     /* The session is over; free its state. Called once for each open that
-     * returned non-NULL. */
+     * returned non-NULL. Connections and timers that are left are gangway's
+     * to close; until the return the bridge may cancel them itself. */
     void (*close)(void *state);
 };
 

@@ -52,7 +52,6 @@ struct subscription {
     bool ack_due, has_id;
     uint32_t id; /* of the request that waits for the broker */
     uint32_t every_ms;
-    double last_at;       /* with every_ms: the last delivery */
     struct message *held; /* the newest one not delivered yet */
     bool held_retained;
     struct gw_timer *timer;

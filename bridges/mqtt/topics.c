@@ -50,6 +50,8 @@ bool client_may_hear(const struct client *c, struct text topic)
     return grants_deliver(c->grants, topic);
 }
 
+/* The time of "every" is over: what has come meanwhile goes, and the next one
+ * waits again; or nothing has, and the next one goes at once. */
 static void held_due(void *arg)
 {
     struct subscription *sub = arg;
@@ -57,13 +59,13 @@ static void held_due(void *arg)
 
     sub->timer = NULL;
     sub->held = NULL;
-    sub->last_at = 0;
-    deliver(sub->client, sub, m, sub->held_retained);
-    message_unref(m);
-    /* The next one waits its time, counted from now. */
+    if (!m)
+        return;
     sub->timer =
         host_of(sub->client)
             ->timer(sub->client->session, sub->every_ms, held_due, sub);
+    deliver(sub->client, sub, m, sub->held_retained);
+    message_unref(m);
 }
 
 /* With "every" a subscription hears its newest message, at most that often:
@@ -359,14 +361,19 @@ void topics_drained(void *state)
 struct filling {
     struct gw_session *session;
     const struct gw_host *host;
-    const char *why;
+    char why[256]; /* a copy: template_fill's own lies in what it failed to
+                      fill */
 };
 
 static int fill(void *ctx, const char *text, char *out, size_t cap)
 {
     struct filling *f = ctx;
-    return f->host->template_fill(f->session, text, GW_FILL_TOPIC, out, cap,
-                                  &f->why);
+    const char *why = "";
+    int n =
+        f->host->template_fill(f->session, text, GW_FILL_TOPIC, out, cap, &why);
+    if (n < 0)
+        snprintf(f->why, sizeof f->why, "%s", why);
+    return n;
 }
 
 /* A template filled in; malloc. NULL: it could not be. */

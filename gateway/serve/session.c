@@ -106,11 +106,11 @@ static void session_later_cb(struct loop_later *later)
     if (s->early_due && !s->bridge_done)
         early_deliver(s);
     if (s->bridge_done && !s->bridge_freed) {
-        backends_close(s);
         s->bridge_freed = true;
         if (s->state)
             s->route->bridge->close(s->state);
         s->state = NULL;
+        backends_close(s); /* what the bridge has left */
     }
     if (s->bridge_freed && s->client_closed && !s->later_queued)
         session_free(s);
