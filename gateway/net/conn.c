@@ -7,6 +7,7 @@
 #include "conn.h"
 #include "tls_conn.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <linux/sockios.h>
 #include <openssl/ssl.h>
@@ -241,6 +242,7 @@ static void queue_advance(struct conn *c, size_t w)
     while (w > 0) {
         bool urgent = urgent_is_next(c);
         struct chunk *k = urgent ? c->urgent : c->out;
+        assert(k); /* no more was written than was queued */
         size_t took = min_size(w, k->len - k->off);
         k->off += took;
         k->begun = true;

@@ -28,10 +28,10 @@ SSL *tls_server_ssl(struct tls_server *t);
 int64_t tls_server_not_after(const struct tls_server *t);
 
 struct tls_client_settings {
-    const char *sni;  /* name to ask for and to verify; NULL: the host */
-    const char *ca;   /* PEM file; NULL: the system's */
+    const char *sni;        /* name to ask for and to verify; NULL: the host */
+    const char *ca;         /* PEM file; NULL: the system's */
     const char *cert, *key; /* PEM; key NULL: in cert */
-    bool insecure;    /* do not verify */
+    bool insecure;          /* do not verify */
 };
 
 /* How to speak TLS to a backend. */

@@ -73,15 +73,15 @@ static void reply_metrics(struct round *r)
 static void reply_health(struct round *r, bool in_time)
 {
     char body[128];
-    int n;
 
     if (!in_time) {
-        n = snprintf(body, sizeof body, "%zu of %zu loops do not turn", r->left,
-                     r->asked);
+        snprintf(body, sizeof body, "%zu of %zu loops do not turn", r->left,
+                 r->asked);
         h1_refuse(r->h1, 503, body);
         return;
     }
-    n = snprintf(body, sizeof body, "ok: %zu loops turn, worst lag %.1f ms\n",
+    int n =
+        snprintf(body, sizeof body, "ok: %zu loops turn, worst lag %.1f ms\n",
                  r->asked, r->lag_s * 1000);
     h1_reply(r->h1, 200, "text/plain", body, (size_t)n);
 }

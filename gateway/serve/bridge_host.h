@@ -5,8 +5,6 @@
 
 #include "session.h"
 
-extern const struct gw_host bridge_host;
-
 /* When the next of the session's backends would be found stalled; 0: never.
  * *stalled: one is already. *queued: bytes on their way to backends. */
 double backends_stall_at(const struct gw_session *s, bool *stalled,
