@@ -97,12 +97,18 @@ static void h1_linger(struct h1 *h)
 
 static void h1_next(struct h1 *h);
 
+/* Another request is taken up when there is room for its answer. */
 static void h1_answered(struct h1 *h)
 {
-    if (h->keep_alive)
-        h1_next(h);
-    else
+    if (!h->keep_alive) {
         h1_linger(h);
+    } else if (h->conn->full) {
+        h->state = H1_BODY;
+        deadline_by(h->loop, &h->deadline,
+                    conn_stalls_at(h->conn, h->rules->write_stall_ms));
+    } else {
+        h1_next(h);
+    }
 }
 
 static bool h1_out(struct h1 *h, const void *p, size_t n)
@@ -117,7 +123,7 @@ void h1_refuse(struct h1 *h, int status, const char *why)
                                  (unsigned)(loop_now(h->loop) * 1000));
     counter_add(&h->metrics->http[status - 100], 1);
     h->keep_alive = false;
-    if (h1_out(h, out, n))
+    if (n > 0 && h1_out(h, out, n))
         h1_linger(h);
     else
         h1_end(h, false);
@@ -135,7 +141,7 @@ void h1_reply(struct h1 *h, int status, const char *type, const char *body,
                            .extra = "Cache-Control: no-store\r\n"};
     size_t k = http_reply_head(out, sizeof out, &r);
     counter_add(&h->metrics->http[status - 100], 1);
-    if (h1_out(h, out, k) && (h->head_only || h1_out(h, body, n)))
+    if (k > 0 && h1_out(h, out, k) && (h->head_only || h1_out(h, body, n)))
         h1_answered(h);
     else
         h1_end(h, false);
@@ -166,7 +172,8 @@ static void h1_body(struct h1 *h)
             return;
         }
     }
-    close(h->file);
+    if (h->file >= 0)
+        close(h->file);
     h->file = -1;
     h1_answered(h);
 }
@@ -186,13 +193,10 @@ void h1_reply_file(struct h1 *h, struct files_answer *a)
     h->file = a->fd;
     h->file_left = a->fd >= 0 && !h->head_only ? a->length : 0;
     h->state = H1_BODY;
-    if (!h1_out(h, out, k)) {
-        h1_end(h, false);
-    } else if (h->file >= 0) {
+    if (k > 0 && h1_out(h, out, k))
         h1_body(h);
-    } else {
-        h1_answered(h);
-    }
+    else
+        h1_end(h, false);
 }
 
 struct conn *h1_upgrade(struct h1 *h, const char *answer, size_t n,
@@ -315,6 +319,13 @@ static void h1_next(struct h1 *h)
         conn_resume(h->conn);
 }
 
+/* Whether the last answer is still on its way to a client that takes it. */
+static bool h1_takes(struct h1 *h)
+{
+    return !h->first && h->len == 0 && conn_outstanding(h->conn) > 0 &&
+           !conn_stalled(h->conn, h->rules->write_stall_ms);
+}
+
 static void h1_look_head(struct h1 *h)
 {
     if (h->again) {
@@ -323,6 +334,8 @@ static void h1_look_head(struct h1 *h)
             return;
         conn_resume(h->conn);
     }
+    if (loop_now(h->loop) >= h->request_by && h1_takes(h))
+        h->request_by = deadline_in(h->loop, h->rules->keep_alive_ms);
     if (loop_now(h->loop) < h->request_by) {
         deadline_by(h->loop, &h->deadline, h->request_by);
     } else if (h->first || h->len > 0) {
@@ -378,10 +391,12 @@ static void h1_on_open(struct conn *c)
     deadline_by(h->loop, &h->deadline, h->request_by);
 }
 
-static void h1_on_eof(struct conn *c)
+/* Both ends are told, or there is nothing to answer. */
+static void h1_on_end(struct conn *c)
 {
     struct h1 *h = c->owner;
-    if (h->state == H1_HEAD || (h->state == H1_LINGER && !conn_queued(c)))
+    if (c->told_eof &&
+        (h->state == H1_HEAD || (h->state == H1_LINGER && c->finished)))
         h1_end(h, false);
 }
 
@@ -390,8 +405,6 @@ static void h1_on_drained(struct conn *c)
     struct h1 *h = c->owner;
     if (h->state == H1_BODY)
         h1_body(h);
-    else if (h->state == H1_LINGER && c->told_eof && !conn_queued(c))
-        h1_end(h, false);
 }
 
 static void h1_on_error(struct conn *c, int error)
@@ -410,8 +423,9 @@ static void h1_on_error(struct conn *c, int error)
 static const struct conn_ops h1_conn_ops = {
     .on_open = h1_on_open,
     .on_data = h1_on_data,
-    .on_eof = h1_on_eof,
+    .on_eof = h1_on_end,
     .on_drained = h1_on_drained,
+    .on_finished = h1_on_end,
     .on_error = h1_on_error,
 };
 
