@@ -81,7 +81,8 @@ PKG_LIBS = $(eval PKG_LIBS := $$(shell pkg-config --libs $(PACKAGES)))$(PKG_LIBS
 CFLAGS_ALL = -std=c17 -D_GNU_SOURCE $(OPT) -g $(WARN) $(HARDEN) $(SANFLAGS) \
 	-DGANGWAY_VERSION='"$(VERSION)"' $(PKG_CFLAGS) $(CFLAGS) $(EXTRA)
 LDFLAGS_ALL = $(HARDEN_LINK) $(SANFLAGS) $(LDFLAGS)
-LIBS = $(PKG_LIBS) -lev -lpthread
+# Neither libev nor Paho comes with a .pc file.
+LIBS = $(PKG_LIBS) -lpaho-mqtt3as -lev -lpthread
 
 # ---- sources: found, not listed ---------------------------------------------
 

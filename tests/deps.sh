@@ -10,6 +10,7 @@ set -euo pipefail
 build=(
     gcc libc6-dev make pkg-config
     libev-dev libssl-dev libyaml-dev libc-ares-dev uthash-dev
+    libpaho-mqtt-dev
     scdoc
 )
 # shellcheck disable=SC2034 # these are read by name
