@@ -86,6 +86,14 @@ void packets_put_up(struct packets *p, const uint8_t *b, size_t n)
     send_up(p, b, n);
 }
 
+void packets_finish(struct packets *p)
+{
+    packets_flush_up(p);
+    if (p->conn && !p->finished)
+        p->route->host->conn_finish(p->conn);
+    p->finished = true;
+}
+
 /* ---- to the client ---------------------------------------------------------
  */
 
@@ -193,7 +201,7 @@ void packets_tells_leave(struct packets *p)
 {
     bool between = p->drop_up || mqtt_reader_between(&p->up);
 
-    if (p->to_broker.n == 0 || !between)
+    if (p->to_broker.n == 0 || !between || p->finished)
         return;
     packets_flush_up(p);
     enum gw_sent sent = send_up(p, p->to_broker.p, p->to_broker.n);
@@ -279,7 +287,7 @@ static void ping_due(void *arg)
     struct packets *p = arg;
 
     p->timer = NULL;
-    if (p->over || p->disconnected)
+    if (p->over || p->finished)
         return;
     if (!p->active && p->pings < UINT8_MAX) {
         p->pings++;
@@ -501,14 +509,14 @@ static void packets_data(void *state, const struct gw_data *d)
     struct mqtt_event ev;
     enum mqtt_got got = MQTT_GOT_BYTES;
 
-    if (p->over || p->disconnected || !p->conn)
+    if (p->over || p->finished || !p->conn)
         return;
     if (d->type != GW_BINARY) {
         packets_end(p, GW_UNSUPPORTED, 0, "MQTT goes in binary frames");
         return;
     }
     p->active = true;
-    while (!p->over && !p->disconnected && got != MQTT_GOT_MORE) {
+    while (!p->over && !p->finished && got != MQTT_GOT_MORE) {
         packets_tells_leave(p);
         got = mqtt_reader_next(&p->up, &in, end, &ev);
         if (got == MQTT_GOT_FAULT)
@@ -531,21 +539,19 @@ static void packets_drained(void *state)
     release_up(p, HOLD_CLIENT);
 }
 
-/* FIN behind what the client sent: without DISCONNECT before it, the broker
- * publishes the will. */
+/* Without DISCONNECT before FIN, the broker publishes the will. */
 static void packets_client_ended(void *state, uint16_t code)
 {
     struct packets *p = state;
-    const struct gw_host *host = p->route->host;
     (void)code;
 
     if (!p->conn || p->over) {
         packets_end(p, GW_DONE, 0, NULL);
         return;
     }
+    packets_finish(p);
     p->down_holds = 0;
-    host->conn_finish(p->conn);
-    host->conn_resume(p->conn); /* its FIN is to be read */
+    p->route->host->conn_resume(p->conn); /* its FIN is to be read */
 }
 
 static void packets_close(void *state)

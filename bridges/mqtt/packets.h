@@ -82,7 +82,7 @@ struct packets {
     bool connack;                 /* it has passed */
     bool active;                  /* the client sent something since the ping */
     bool drop_up, drop_down;      /* the PUBLISH under way goes nowhere */
-    bool disconnected;            /* by DISCONNECT of the client */
+    bool finished;                /* the broker is sent no more */
     bool over;
 };
 
@@ -97,6 +97,9 @@ void packets_put_down(struct packets *p, const uint8_t *b, size_t n);
 /* What has been passed leaves. */
 void packets_flush_up(struct packets *p);
 void packets_flush_down(struct packets *p);
+
+/* FIN behind what was sent. */
+void packets_finish(struct packets *p);
 
 /* A packet of our own, when there is a place for it. */
 void packets_answer(struct packets *p, const uint8_t *b, size_t n);

@@ -263,10 +263,7 @@ static void up_disconnect(struct packets *p, const struct mqtt_event *ev)
         disconnect_clamped(p, ev);
     else
         packets_pass_up(p, ev);
-    packets_flush_up(p);
-    p->disconnected = true;
-    if (p->conn)
-        p->route->host->conn_finish(p->conn);
+    packets_finish(p);
 }
 
 void packets_up_head(struct packets *p, const struct mqtt_event *ev)
