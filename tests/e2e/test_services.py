@@ -593,24 +593,27 @@ def test_telnet(gangway, keys, tmp_path):
         "stty -echo icrnl; printf 'who? '; read who\n"
         "printf 'hello %s\\n' \"$who\"\n"
         "printf '\\377 is one byte\\n'\n"
-        "printf 'press a key'; read key\n"  # it drops what is said last
+        "stty echo; printf 'bye? '; read key\n"  # it drops what is said last
     )
     login.chmod(0o755)
     with services.Telnetd(login) as server:
         gw = gangway(f"tcp://127.0.0.1:{server.port}")
         with RawWs(gw) as ws:
             telnet = Telnet(ws, keys)
+            telnet.type("j")  # decides how the rest of the session comes
             telnet.until(b"who? ")
-            telnet.type("jürgen 😀\r")
+            telnet.type("ürgen 😀\r")
             telnet.until("hello jürgen 😀".encode())
             assert telnet.until(b" is one byte").endswith(b"\xff")
-            telnet.until(b"press a key")
+            telnet.until(b"bye? ")
+            telnet.type("y")
+            telnet.until(b"y")
             telnet.type("\r")
             _, (code, _) = ws.drain()
             assert code == 1000
             ws.send_close(1000)
             ws.closed()
-        assert BINARY in telnet.kinds  # 0xFF is no UTF-8
+        assert telnet.kinds == {BINARY, keys}  # 0xFF is no UTF-8
 
 
 def test_terminal_in_text(gangway):
