@@ -4,6 +4,7 @@
 #ifndef GW_MQTT_CLIENT_H
 #define GW_MQTT_CLIENT_H
 
+#include "dialect.h"
 #include "pool.h"
 #include "rules.h"
 #include "shard.h"
@@ -43,6 +44,7 @@ struct waiting {
 };
 
 struct client {
+    struct mqtt_session dialect_; /* first: what the mqtt bridge goes by */
     const struct topics_route *route;
     struct hub *hub; /* a reference */
     struct gw_session *session;
@@ -76,6 +78,7 @@ void *topics_open(struct gw_session *s, struct topics_route *r,
                   const struct gw_request *req, enum gw_take *take);
 void topics_data(void *state, const struct gw_data *d);
 void topics_drained(void *state);
+void topics_client_ended(void *state, uint16_t code);
 void topics_close(void *state);
 
 /* For shard.c. */

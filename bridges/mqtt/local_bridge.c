@@ -75,5 +75,6 @@ const struct gw_bridge bridge_local = {
     .open = local_open,
     .data = topics_data,
     .drained = topics_drained,
+    .client_ended = topics_client_ended,
     .close = topics_close,
 };

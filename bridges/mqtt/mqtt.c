@@ -2,9 +2,13 @@
 /* mqtt.c - the bridge's table, its options, and which dialect a client speaks.
  */
 #include "mqtt.h"
+#include "topics_route.h"
 
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
+
+extern const struct gw_bridge bridge_mqtt;
 
 /* ---- dialects -------------------------------------------------------------
  */
@@ -15,10 +19,36 @@ static const struct {
 } dialects[] = {
     {"mqtt", &mqtt_packets},
     {"mqttv3.1", &mqtt_packets},
+    {"gangway.v1.json", &mqtt_topics},
+    {"gangway.v1", &mqtt_topics},
+    {"", &mqtt_topics}, /* raw, if the route names topics */
 };
 
 /* For routes that list none: the same. */
-static const char *const subprotocols[] = {"mqtt", "mqttv3.1", NULL};
+static const char *const subprotocols[] = {
+    "mqtt", "mqttv3.1", "gangway.v1.json", "gangway.v1", NULL};
+
+static void *topics_dialect_open(struct gw_session *s,
+                                 const struct mqtt_route *route,
+                                 const struct gw_request *r, enum gw_take *take)
+{
+    if (!route->topics) {
+        route->host->refuse(s, 400, "offer the subprotocol mqtt");
+        return NULL;
+    }
+    struct client *c = topics_open(s, route->topics, r, take);
+    if (c)
+        c->dialect_.dialect = &mqtt_topics;
+    return c;
+}
+
+const struct mqtt_dialect mqtt_topics = {
+    .open = topics_dialect_open,
+    .data = topics_data,
+    .drained = topics_drained,
+    .client_ended = topics_client_ended,
+    .close = topics_close,
+};
 
 static void *mqtt_open(struct gw_session *s, void *route,
                        const struct gw_request *r, enum gw_take *take)
@@ -112,6 +142,14 @@ enum {
     OPT_CERT,
     OPT_KEY,
     OPT_INSECURE,
+    OPT_POOL_USER,
+    OPT_POOL_PASSWORD,
+    OPT_POOL_CLIENT_ID,
+    OPT_VERSION,
+    OPT_KEEPALIVE,
+    OPT_WINDOW,
+    OPT_WILL_TOPIC,
+    OPT_WILL_PAYLOAD,
 };
 
 static const struct gw_option options[] = {
@@ -163,6 +201,25 @@ static const struct gw_option options[] = {
     [OPT_KEY] = {"key", GW_OPT_FILE, NULL, NULL, "mqtts: its key (PEM)"},
     [OPT_INSECURE] = {"insecure", GW_OPT_BOOL, NULL, "false",
                       "mqtts: do not verify the broker"},
+    [OPT_POOL_USER] = {"pool_user", GW_OPT_STRING, NULL, NULL,
+                       "topic dialects: user name of the gateway's own "
+                       "connections; user, if that has no placeholders"},
+    [OPT_POOL_PASSWORD] = {"pool_password", GW_OPT_STRING, NULL, NULL,
+                           "its password"},
+    [OPT_POOL_CLIENT_ID] = {"pool_client_id", GW_OPT_STRING, NULL, "gangway",
+                            "beginning of their client ids"},
+    [OPT_VERSION] = {"version", GW_OPT_ENUM, "5|3.1.1", "5",
+                     "topic dialects: MQTT version towards the broker"},
+    [OPT_KEEPALIVE] = {"keepalive", GW_OPT_DURATION, NULL, "30s",
+                       "topic dialects: keep alive towards the broker"},
+    [OPT_WINDOW] = {"window", GW_OPT_SIZE, NULL, "100",
+                    "topic dialects: publishes under way at once"},
+    [OPT_WILL_TOPIC] = {"will_topic", GW_OPT_STRING, NULL, NULL,
+                        "topic dialects: where the broker tells that the "
+                        "gateway is gone"},
+    [OPT_WILL_PAYLOAD] = {"will_payload", GW_OPT_STRING, NULL, "offline",
+                          "what it tells there"},
+    TOPICS_OPTIONS,
     {0},
 };
 
@@ -270,9 +327,56 @@ static int route_limits(struct mqtt_route *r, const struct gw_value *v,
     return 0;
 }
 
+/* The credentials of the gateway's own connections are nobody's: those of the
+ * sessions serve if they are the same for all. */
+static int route_topics(struct mqtt_route *r, const struct gw_target *t,
+                        char *err, size_t cap)
+{
+    const struct gw_value *v = t->values;
+    bool same = v[OPT_USER].text && !strchr(v[OPT_USER].text, '{') &&
+                !(v[OPT_PASSWORD].text && strchr(v[OPT_PASSWORD].text, '{'));
+    bool own = v[OPT_POOL_USER].text;
+    const struct pool_settings pool = {
+        .ops = &upstream_paho,
+        .bridge = &bridge_mqtt,
+        .host = r->host,
+        .brokers = t->address,
+        .tls = r->tls != NULL,
+        .insecure = v[OPT_INSECURE].number,
+        .ca = v[OPT_CA].text,
+        .cert = v[OPT_CERT].text,
+        .key = v[OPT_KEY].text,
+        .sni = v[OPT_SNI].text,
+        .user = own    ? v[OPT_POOL_USER].text
+                : same ? v[OPT_USER].text
+                       : NULL,
+        .password = own    ? v[OPT_POOL_PASSWORD].text
+                    : same ? v[OPT_PASSWORD].text
+                           : NULL,
+        .client_id = v[OPT_POOL_CLIENT_ID].text,
+        .will_topic = v[OPT_WILL_TOPIC].text,
+        .will_payload = v[OPT_WILL_PAYLOAD].text,
+        .version = v[OPT_VERSION].number == 0 ? 5 : 4,
+        .keepalive_s = (unsigned)(v[OPT_KEEPALIVE].number / 1000),
+        .connect_timeout_ms = r->connect_timeout_ms,
+        .window = (unsigned)v[OPT_WINDOW].number,
+        .window_bytes = 256 << 10,
+    };
+    if (strchr(t->address, '{'))
+        return 0; /* a broker that the client names serves its packets only */
+    r->topics = calloc(1, sizeof *r->topics);
+    if (!r->topics)
+        return complain(err, cap, "out of memory");
+    return topics_route_open(r->topics, r->host, options, t, &pool, err, cap);
+}
+
 static void mqtt_route_close(const struct gw_host *host, void *route)
 {
     struct mqtt_route *r = route;
+
+    if (r->topics)
+        topics_route_close(r->topics);
+    free(r->topics);
 
     for (int i = 0; i < MQTT_TEMPLATES; i++)
         free(r->templates[i]);
@@ -301,7 +405,8 @@ static int mqtt_route_open(const struct gw_host *host,
     r->allow_shared = v[OPT_ALLOW_SHARED].number;
     if (route_limits(r, v, err, cap) < 0 ||
         route_templates(r, t, err, cap) < 0 ||
-        route_rules(r, t, err, cap) < 0 || route_tls(r, t, err, cap) < 0) {
+        route_rules(r, t, err, cap) < 0 || route_tls(r, t, err, cap) < 0 ||
+        route_topics(r, t, err, cap) < 0) {
         mqtt_route_close(host, r);
         return -1;
     }
@@ -313,6 +418,7 @@ static int mqtt_route_open(const struct gw_host *host,
  */
 
 static const struct gw_counter counters[] = {
+    TOPICS_COUNTERS,
     [COUNT_CONNECTS] = {"mqtt_connects", "CONNECT packets passed on.", false},
     [COUNT_DENIED_PUBLISHES] = {"mqtt_denied_publishes",
                                 "Messages that clients may not publish.",

@@ -4,8 +4,7 @@
 #ifndef GW_MQTT_H
 #define GW_MQTT_H
 
-#include "../bridge.h"
-#include "rules.h"
+#include "client.h"
 
 /* What a route fills in for each session. */
 enum mqtt_template {
@@ -34,32 +33,19 @@ struct mqtt_route {
     bool clamp_expiry;        /* to max_expiry_s */
     uint32_t max_expiry_s;
     uint32_t max_packet; /* 0: as large as MQTT allows */
+
+    struct topics_route *topics; /* the other dialects */
 };
 
 enum mqtt_counter {
-    COUNT_CONNECTS,
+    COUNT_CONNECTS = COUNTER_TOPICS_END,
     COUNT_DENIED_PUBLISHES,
     COUNT_DENIED_SUBSCRIPTIONS,
     COUNT_DENIED_DELIVERIES,
     COUNT_MALFORMED,
 };
 
-/* The functions of gw_bridge, for the sessions of one dialect. What open
- * returns begins with a struct mqtt_session. */
-struct mqtt_dialect {
-    void *(*open)(struct gw_session *s, const struct mqtt_route *route,
-                  const struct gw_request *r, enum gw_take *take);
-    void (*data)(void *state, const struct gw_data *d);
-    void (*drained)(void *state);
-    void (*client_ended)(void *state, uint16_t code);
-    void (*close)(void *state);
-};
-
-struct mqtt_session {
-    const struct mqtt_dialect *dialect;
-};
-
-extern const struct mqtt_dialect mqtt_packets;
+extern const struct mqtt_dialect mqtt_packets, mqtt_topics;
 
 /* A session's grants, from the route's rules. False: it was refused. *g stays
  * NULL without rules. */

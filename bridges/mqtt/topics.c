@@ -502,6 +502,15 @@ void *topics_open(struct gw_session *s, struct topics_route *r,
     return c;
 }
 
+/* Nothing of its is under way that it could still hear of. */
+void topics_client_ended(void *state, uint16_t code)
+{
+    struct client *c = state;
+    (void)code;
+    c->closing = true;
+    host_of(c)->close(c->session, GW_DONE, 0, NULL);
+}
+
 void topics_close(void *state)
 {
     struct client *c = state;
