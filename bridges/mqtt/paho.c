@@ -16,6 +16,7 @@ enum {
     PAUSE_MIN_MS = 500, /* at most this at first, doubled each round */
     PAUSE_MAX_MS = 30000,
     STABLE_MS = 1000,    /* lost sooner, a connection counts as failed */
+    FLAPS_MAX = 2,       /* up to so many times */
     SETTLE_MS = 20,      /* between looks at a client that disconnects */
     PATIENCE_MS = 10000, /* for Paho's word, beyond the connect timeout */
     FLUSH_MS = 1000,     /* for publishes under way, when closing */
@@ -98,7 +99,10 @@ void paho_lost(struct upstream *u, const char *why)
 {
     uint64_t now = paho_now_ms();
 
-    u->failures = now - u->up_ms < STABLE_MS ? u->failures + 1 : 0;
+    bool stable = now - u->up_ms >= STABLE_MS;
+    u->failures = stable                    ? 0
+                  : u->failures < FLAPS_MAX ? u->failures + 1
+                                            : FLAPS_MAX;
     u->next_ms = now + pause_ms(u->failures);
     u->events->state(u->hub, false, why);
 }
