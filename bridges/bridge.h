@@ -74,8 +74,8 @@ struct gw_data {
 enum gw_sent {
     GW_SENT, /* go on */
     GW_FULL, /* taken, and the queue stands above its high mark: stop until
-                drained is called. Going on costs memory and at twice the mark
-                the session */
+                drained is called. Going on in later turns of the loop costs
+                memory, and beyond another mark the session */
     GW_GONE, /* nobody to send to any more; close will be called */
 };
 

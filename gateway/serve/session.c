@@ -11,7 +11,7 @@
 #include <sys/socket.h>
 #include <utlist.h>
 
-enum { ANSWER_MAX = 1024, SMALL = 512 };
+enum { ANSWER_MAX = 1024, SUBPROTOCOL_MAX = 768, SMALL = 512 };
 
 /* What the answer to the request needs; freed with it. */
 struct session_request {
@@ -93,6 +93,8 @@ static void session_free(struct gw_session *s)
     free(s);
     if (counted)
         serve_client_gone(serve, false);
+    else
+        serve_settled(serve);
 }
 
 static void early_deliver(struct gw_session *s);
@@ -103,7 +105,7 @@ static void session_later_cb(struct loop_later *later)
     struct gw_session *s = container_of(later, struct gw_session, later);
 
     s->later_queued = false;
-    if (s->early_due && !s->bridge_done)
+    if (s->early_due)
         early_deliver(s);
     if (s->bridge_done && !s->bridge_freed) {
         s->bridge_freed = true;
@@ -193,16 +195,21 @@ static void client_finish(struct gw_session *s)
     client_try_close(s);
 }
 
+/* What came before the 101 is looked at first. */
+static void client_read_on(struct gw_session *s)
+{
+    if (s->conn && !s->rx_paused && !s->early_due)
+        conn_resume(s->conn);
+}
+
 /* The gateway ends the session: what the bridge has sent goes first. */
 static void session_end(struct gw_session *s, enum end why, uint16_t code,
                         const char *reason)
 {
     set_end(s, why, code);
     send_close(s, code ? code : end_code(why), reason);
-    if (s->conn) {
-        s->rx_paused = false;
-        conn_resume(s->conn);
-    }
+    s->rx_paused = false;
+    client_read_on(s);
     end_within(s, timeouts(s)->close);
 }
 
@@ -474,8 +481,7 @@ static void early_deliver(struct gw_session *s)
     if (s->conn && !s->client_done)
         session_input(s, p, n);
     free(p);
-    if (s->conn && !s->rx_paused)
-        conn_resume(s->conn);
+    client_read_on(s);
 }
 
 static void session_on_eof(struct conn *c)
@@ -531,11 +537,32 @@ void session_resume(struct gw_session *s)
         return;
     s->rx_paused = false;
     s->rx_at = loop_now(s->serve->loop); /* it could not be heard */
-    if (s->conn && !s->early_due)
-        conn_resume(s->conn);
+    client_read_on(s);
 }
 
 /* ---- output ------------------------------------------------------------ */
+
+/* Whether the queue has room for what a bridge sends. It may not be able to
+ * stop within the turn that made it full: one read of its backend's may have
+ * become any number of messages. After that it should. */
+static bool has_room(struct gw_session *s)
+{
+    double now = loop_now(s->serve->loop);
+
+    if (!s->conn->full) {
+        s->full_at = 0;
+        return true;
+    }
+    if (s->full_at == 0) {
+        s->full_at = now;
+        s->send_cap = 0;
+    }
+    if (s->full_at == now)
+        return true;
+    if (s->send_cap == 0)
+        s->send_cap = conn_queued(s->conn) + limits(s)->queue_high;
+    return conn_queued(s->conn) < s->send_cap;
+}
 
 /* Whether there is anybody to send to; ends the session of a bridge that
  * goes on although it was told to stop. */
@@ -543,7 +570,7 @@ static bool can_send(struct gw_session *s)
 {
     if (!s->conn || s->sent_close)
         return false;
-    if (conn_queued(s->conn) <= 2 * limits(s)->queue_high)
+    if (has_room(s))
         return true;
     session_close(s, END_FAILED, 0, "output queue overrun");
     return false;
@@ -779,6 +806,10 @@ void session_accept(struct gw_session *s)
         return;
     size_t n = ws_handshake_answer(answer, sizeof answer, s->request->key,
                                    s->request->subprotocol, "");
+    if (n == 0) {
+        session_refuse(s, 503, "out of memory");
+        return;
+    }
     DL_DELETE(serve->requests, s->h1);
     s->opened = true;
     s->opened_at = s->rx_at = s->data_at = loop_now(serve->loop);
@@ -802,8 +833,7 @@ void session_accept(struct gw_session *s)
     s->early_due = s->early != NULL;
     if (s->early_due)
         session_later(s);
-    else if (!s->rx_paused)
-        conn_resume(s->conn);
+    client_read_on(s);
     look_open(s);
 }
 
@@ -813,6 +843,8 @@ void session_refuse(struct gw_session *s, int status, const char *why)
 
     if (s->opened || s->refused)
         return;
+    if (status < 400 || status > 599) /* a bridge's mistake */
+        status = 502;
     s->refused = true;
     session_id_text(s, id);
     peer_text(&s->peer, client);
@@ -940,6 +972,10 @@ void session_open(struct serve *serve, struct h1 *h,
     int chosen = ws_choose_subprotocol(offer, allowed, n);
     if (chosen == -2) {
         serve_refuse(serve, h, head, 400, "no subprotocol in common");
+        return;
+    }
+    if (chosen >= 0 && offer->tokens[chosen].n > SUBPROTOCOL_MAX) {
+        serve_refuse(serve, h, head, 400, "the subprotocol is too long");
         return;
     }
     peer_text(&h->peer, client);

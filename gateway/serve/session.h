@@ -40,6 +40,9 @@ struct gw_session {
     double data_at;    /* last data, either way */
     double ping_at;    /* a ping that has no answer yet; 0: none */
     double end_by;     /* of the phase under way: opening, closing; 0: none */
+    double full_at;    /* the turn of the bridge's first send to a full queue;
+                          0: it is not */
+    size_t send_cap;   /* how far it may go in later turns */
     double control_at; /* when the tokens were last counted */
     float control_tokens;
 
