@@ -361,14 +361,14 @@ static uint32_t get_u32(const uint8_t *p)
 
 /* What a type of message may have. Index: enum envelope_type. */
 static const struct {
-    bool known, topic, payload;
+    bool known, topic;
     enum envelope_op op;
     uint8_t flags; /* beside FLAG_ID */
 } types[] = {
-    [TYPE_PUB] = {true, true, true, OP_PUB, FLAG_QOS | FLAG_RETAIN},
-    [TYPE_SUB] = {true, true, true, OP_SUB, FLAG_QOS | FLAG_RETAINED},
-    [TYPE_UNSUB] = {true, true, false, OP_UNSUB, 0},
-    [TYPE_PING] = {true, false, false, OP_PING, 0},
+    [TYPE_PUB] = {true, true, OP_PUB, FLAG_QOS | FLAG_RETAIN},
+    [TYPE_SUB] = {true, true, OP_SUB, FLAG_QOS | FLAG_RETAINED},
+    [TYPE_UNSUB] = {true, true, OP_UNSUB, 0},
+    [TYPE_PING] = {true, false, OP_PING, 0},
 };
 
 static const char *check_flags(const struct envelope *e, uint8_t flags,

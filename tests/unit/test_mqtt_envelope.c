@@ -119,10 +119,10 @@ static void test_requests(void **state)
                         "e/\xe2\x82\xac"),
           .payload = TEXT("\"\\\b\f\n\r\t\0\xf0\x9f\x98\x80!")}},
         {TEXT("{\"op\":\"pub\",\"topic\":\"\xc3\xbc\",\"text\":"
-              "\"\\udbff\\udfff\"}"),
+              "\"\\ud800\\udc00\\udbff\\udfff\"}"),
          {.op = OP_PUB,
           .topic = TEXT("\xc3\xbc"),
-          .payload = TEXT("\xf4\x8f\xbf\xbf")}},
+          .payload = TEXT("\xf0\x90\x80\x80\xf4\x8f\xbf\xbf")}},
         {TEXT("{\"op\":\"sub\",\"topic\":\"a\\u0000b\"}"),
          {.op = OP_SUB, .topic = TEXT("a\0b")}},
         {TEXT("{\"op\":\"sub\",\"topic\":\"\"}"),
@@ -327,6 +327,31 @@ static void test_refused(void **state)
     }
 }
 
+/* Each key's value is read by its own function. */
+static void test_values_missing(void **state)
+{
+    static const char *const keys[] = {"op",    "id",    "topic", "data",
+                                       "text",  "b64",   "qos",   "retain",
+                                       "every", "token", "other"};
+
+    (void)state;
+    for (size_t i = 0; i < LEN(keys); i++) {
+        char message[40];
+        int n = snprintf(message, sizeof(message), "{\"%s\":}", keys[i]);
+        struct parsed p = parse((struct text){message, (size_t)n});
+
+        assert_int_equal(p.rc, -1);
+        assert_string_equal(p.why, "a value is missing");
+        assert_false(p.e.has_id);
+        parsed_free(&p);
+        n = snprintf(message, sizeof(message), "{\"%s\":\"\n\"}", keys[i]);
+        p = parse((struct text){message, (size_t)n});
+        assert_int_equal(p.rc, -1);
+        assert_string_equal(p.why, "a control character in a string");
+        parsed_free(&p);
+    }
+}
+
 /* As deep as a message is long. */
 static void test_deep(void **state)
 {
@@ -349,6 +374,9 @@ static void test_json_valid(void **state)
         bool want;
     } cases[] = {
         {TEXT("0"), true},
+        {TEXT("true"), true},
+        {TEXT("false"), true},
+        {TEXT("null"), true},
         {TEXT("-0"), true},
         {TEXT("-1.5E-3"), true},
         {TEXT("10"), true},
@@ -703,6 +731,8 @@ static void test_answers(void **state)
     assert_answer(envelope_hello(out, cap, "s\"1", 65536),
                   "{\"op\":\"hello\",\"session\":\"s\\\"1\",\"max\":65536}");
     assert_answer(envelope_ack(out, cap, 0, -1), "{\"op\":\"ack\",\"id\":0}");
+    assert_answer(envelope_ack(out, cap, 1, 0),
+                  "{\"op\":\"ack\",\"id\":1,\"qos\":0}");
     assert_answer(envelope_ack(out, cap, 2147483647, 2),
                   "{\"op\":\"ack\",\"id\":2147483647,\"qos\":2}");
     assert_answer(envelope_pong(out, cap, false, 5), "{\"op\":\"pong\"}");
@@ -740,6 +770,7 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(test_requests),
         cmocka_unit_test(test_refused),
+        cmocka_unit_test(test_values_missing),
         cmocka_unit_test(test_deep),
         cmocka_unit_test(test_json_valid),
         cmocka_unit_test(test_binary),

@@ -78,6 +78,9 @@ static void test_valid(void **state)
         {TEXT("a" TEN_LEVELS TEN_LEVELS TEN_LEVELS "/a/a"), false, false},
         {TEXT("a" TEN_LEVELS TEN_LEVELS TEN_LEVELS "/a/#"), false, false},
 
+        {TEXT(TEN_LEVELS TEN_LEVELS TEN_LEVELS "/a"), true, true},
+        {TEXT(TEN_LEVELS TEN_LEVELS TEN_LEVELS "/a/a"), false, false},
+
         {TEXT("$share/g/a"), true, true},
         {TEXT("$share/g/#"), false, true},
         {TEXT("$share/g//"), true, true},

@@ -211,6 +211,15 @@ static void count_listed(void *ctx, void *value)
     ((struct listed *)value)->hits++;
 }
 
+static void check_each(const struct trie *t)
+{
+    trie_each(t, count_listed, NULL);
+    for (size_t i = 0; i < FILTERS; i++) {
+        assert_int_equal(listed[i].hits, listed[i].there);
+        listed[i].hits = 0;
+    }
+}
+
 static void check_name(const struct trie *t, const char *name)
 {
     trie_match(t, text_of(name), count_listed, NULL);
@@ -259,15 +268,18 @@ static void test_life(void **state)
         if (turn % 50 == 0) {
             random_topic(&r, name, false);
             check_name(t, name);
+            check_each(t);
         }
     }
     assert_true(most > FILTERS / 2);
     for (size_t i = 0; i < FILTERS; i++) {
         if (listed[i].there)
             trie_remove(t, text_of(listed[i].text));
+        listed[i].there = false;
     }
     assert_int_equal(trie_count(t), 0);
-    check_name((memset(listed, 0, sizeof(listed)), t), "0/0");
+    check_each(t);
+    check_name(t, "0/0");
     trie_free(t);
 }
 
