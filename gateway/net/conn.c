@@ -614,7 +614,7 @@ static bool tls_begin(struct conn *c)
 {
     int r = tls_conn_handshake(c->tls);
     if (cipher_flush(c) < 0 || r == TLS_FAILED) {
-        saw_error(c, EPROTO);
+        saw_error(c, c->eof ? ECONNRESET : EPROTO);
         return false;
     }
     if (c->queued > 0)

@@ -8,6 +8,7 @@
 #include "http_reply.h"
 
 #include <arpa/inet.h>
+#include <errno.h>
 #include <netinet/in.h>
 #include <openssl/ssl.h>
 #include <stdlib.h>
@@ -411,12 +412,12 @@ static void h1_on_error(struct conn *c, int error)
 {
     struct h1 *h = c->owner;
     if (h->state == H1_TLS) {
-        char why[160];
-        tls_error_text(conn_ssl(c), why, sizeof why);
+        char why[160] = "the client hung up";
+        if (error == EPROTO)
+            tls_error_text(conn_ssl(c), why, sizeof why);
         counter_add(&h->metrics->tls_failed, 1);
         h->ops->on_bad(h, 0, why);
     }
-    (void)error;
     h1_end(h, false);
 }
 

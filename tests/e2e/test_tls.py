@@ -738,6 +738,7 @@ def test_client_that_leaves_in_the_midst(start, server_pair, authority):
         c.feed()
     dial(gw.place).close()
     until_metric(gw, "gangway_tls_handshake_failures_total", 2)
+    gw.wait_log("tls-failed", why="the client hung up")
     until_metric(gw, "gangway_connections_active", 0)
 
 
