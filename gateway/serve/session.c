@@ -841,7 +841,7 @@ void session_refuse(struct gw_session *s, int status, const char *why)
 {
     char id[SESSION_ID_TEXT], client[PEER_TEXT];
 
-    if (s->opened || s->refused)
+    if (s->opened || s->refused || !s->request)
         return;
     if (status < 400 || status > 599) /* a bridge's mistake */
         status = 502;
