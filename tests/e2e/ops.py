@@ -5,7 +5,6 @@ runs that end by themselves, a name server, plugins, and load."""
 import json
 import os
 import pathlib
-import re
 import select
 import signal
 import socket
@@ -288,8 +287,3 @@ class Talkers:
         self._stop.set()
         self.join()
 
-
-def field(text, name):
-    """The value of name=value in a log line's text."""
-    match = re.search(rf"\b{name}=(\S+)", text)
-    return match and match[1]

@@ -5,6 +5,7 @@ import fcntl
 import json
 import os
 import re
+import resource
 import signal
 import socket
 import subprocess
@@ -476,3 +477,26 @@ def test_the_journal_gets_priorities(pipe, tmp_path):
     lines = got.decode().splitlines()
     assert any(line.startswith("<6>info session-end ") for line in lines), lines
     assert all(re.match(r"<[3-7]>\w+ ", line) for line in lines)
+
+
+def test_no_descriptors_are_told_once(gangway):
+    """Who cannot be accepted waits; the log is not filled with it, no processor
+    is spent on it, and it goes on as soon as there are some again."""
+    gw = gangway("echo:", settings={"workers": 1})
+    with RawWs(gw) as inside:
+        before = resource.prlimit(gw.pid, resource.RLIMIT_NOFILE)
+        resource.prlimit(gw.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+        waiting = [Wire(dial(gw.place)) for _ in range(5)]
+        for wire in waiting:
+            wire.send(request())
+        gw.wait_log("accept-paused", why=re.compile("open files"))
+        spent = gw.cpu_s()
+        inside.text("x")
+        assert inside.recv_message() == (TEXT, b"x")
+        waiting[0].expect_nothing(0.5)
+        assert gw.cpu_s() - spent < 0.1
+        resource.prlimit(gw.pid, resource.RLIMIT_NOFILE, before)
+        for wire in waiting:
+            assert wire.answer().status == 101
+            wire.close()
+    assert len(lines_of(gw, "accept-paused")) == 1

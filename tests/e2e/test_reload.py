@@ -1,7 +1,9 @@
 # SPDX-License-Identifier: Apache-2.0
 """SIGHUP: what changes, what stays, and a bad configuration that does nothing."""
 
+import contextlib
 import re
+import resource
 import signal
 import socket
 import threading
@@ -365,6 +367,36 @@ def test_a_port_in_use_changes_nothing(start):
         works_as_before(gw, old)
     # What was opened for it was closed again.
     gw.until(lambda: gw.fds() == fds, what=f"{fds} descriptors")
+
+
+@contextlib.contextmanager
+def out_of_descriptors(gw):
+    """gangway gets no further descriptor meanwhile."""
+    before = resource.prlimit(gw.pid, resource.RLIMIT_NOFILE)
+    resource.prlimit(gw.pid, resource.RLIMIT_NOFILE, (3, before[1]))
+    try:
+        yield
+    finally:
+        resource.prlimit(gw.pid, resource.RLIMIT_NOFILE, before)
+
+
+def test_out_of_descriptors_changes_nothing(start, server_pair):
+    """Neither the file nor a socket can be opened; afterwards all can."""
+    tls = {"certificate": str(server_pair.certificate), "key": str(server_pair.key)}
+    better = config(
+        {"/": "echo:", "/new": "echo:"},
+        ["ws://127.0.0.1:0", "ws://[::1]:0", {"url": "wss://127.0.0.1:0", "tls": tls}],
+    )
+    gw = start(config())
+    with RawWs(gw) as old:
+        with out_of_descriptors(gw):
+            assert "Too many open files" in reload_fails(gw, better)
+            talks(old)
+        works_as_before(gw, old)
+        reload(gw)
+        with RawWs(gw, "/new") as ws:
+            talks(ws)
+        talks(old)
 
 
 # ---- under load ----------------------------------------------------------------------
