@@ -326,7 +326,7 @@ def test_other_subprotocols_are_refused(shared, offer):
 def test_a_subprotocol_is_needed(shared):
     answer = ask(shared.place, request("/rules"))
     assert answer.status == 400
-    assert b"subprotocol" in answer.body
+    assert b"mqtt" in answer.body
 
 
 # ---- bad input -----------------------------------------------------------------
