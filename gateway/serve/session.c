@@ -772,10 +772,11 @@ static void session_look(struct deadline *d)
 
 /* ---- opening ----------------------------------------------------------- */
 
+/* Before the answer: a client that has it finds its line. */
 static void log_open(const struct gw_session *s)
 {
     char id[SESSION_ID_TEXT], client[PEER_TEXT];
-    const SSL *ssl = conn_ssl(s->conn);
+    const SSL *ssl = conn_ssl(s->h1->conn);
 
     session_id_text(s, id);
     peer_text(&s->peer, client);
@@ -814,6 +815,7 @@ void session_accept(struct gw_session *s)
     s->opened = true;
     s->opened_at = s->rx_at = s->data_at = loop_now(serve->loop);
     s->accepted_at = s->h1->accepted_at;
+    log_open(s);
     s->conn = h1_upgrade(s->h1, answer, n, &s->early, &s->early_n);
     s->end_by = 0;
     deadline_stop(serve->loop, &s->deadline);
@@ -828,7 +830,6 @@ void session_accept(struct gw_session *s)
     }
     conn_adopt(s->conn, &session_conn_ops, s);
     histogram_add(&serve->metrics.handshake, s->opened_at - s->accepted_at);
-    log_open(s);
     request_over(s);
     s->early_due = s->early != NULL;
     if (s->early_due)
