@@ -68,6 +68,12 @@ static void check_listeners(struct loader *l)
 
 /* ---- routes ------------------------------------------------------------ */
 
+/* Files and a bridge may share a path: they answer to different requests. */
+static bool is_files(const struct route_settings *r)
+{
+    return strncmp(r->target, "static:", 7) == 0;
+}
+
 static int compare_routes(const void *a, const void *b)
 {
     const struct route_settings *x = *(const struct route_settings *const *)a;
@@ -76,6 +82,8 @@ static int compare_routes(const void *a, const void *b)
 
     if (host != 0)
         return host;
+    if (is_files(x) != is_files(y))
+        return is_files(x) ? 1 : -1;
     int path = strcmp(x->path, y->path);
     return path != 0 ? path : (x > y) - (x < y);
 }
@@ -94,7 +102,8 @@ static void check_duplicate_routes(struct loader *l)
     qsort(v, n, sizeof(*v), compare_routes);
     for (size_t i = 1; i < n; i++)
         if (same_text(v[i]->host, v[i - 1]->host) &&
-            same_text(v[i]->path, v[i - 1]->path))
+            same_text(v[i]->path, v[i - 1]->path) &&
+            is_files(v[i]) == is_files(v[i - 1]))
             complain(l->complaints, item_place(v[i]->where), NULL,
                      "%s%.128s has two routes, the other in %s",
                      v[i]->host ? v[i]->host : "", v[i]->path, v[i - 1]->where);

@@ -67,6 +67,9 @@ static int bridge_check(const struct registry *r, const struct gw_bridge *b,
     for (const char *const *s = b->schemes; *s; s++)
         if (registry_find(r, slice_of(*s)) >= 0)
             return err_set(err, "another bridge serves %s: already", *s);
+    for (size_t i = 0; i < r->n; i++) /* it labels the counters */
+        if (strcmp(r->bridges[i]->name, b->name) == 0)
+            return err_set(err, "another bridge is called '%s'", b->name);
     if (r->n == REGISTRY_MAX)
         return err_set(err, "too many bridges");
     return 0;
@@ -136,10 +139,12 @@ static bool parse_enum(const char *values, const char *text, uint64_t *number)
 {
     size_t n = strlen(text);
     *number = 0;
+    if (n == 0 || strchr(text, '|'))
+        return false;
     for (const char *v = values; v; v = strchr(v, '|')) {
         v += *v == '|';
         if (strncmp(v, text, n) == 0 && (v[n] == '|' || v[n] == '\0'))
-            return n > 0;
+            return true;
         ++*number;
     }
     return false;

@@ -40,7 +40,6 @@ struct router {
     size_t n;
 };
 
-/* Build all routes of `s`. Does no network I/O. 0, or -1 with err. */
 /* What route_open's gw_target is a part of: enough to check templates. */
 struct route_target {
     struct gw_target target;
@@ -49,6 +48,7 @@ struct route_target {
 
 extern const struct gw_host bridge_host; /* bridge_host.c */
 
+/* Build all routes of `s`. Does no network I/O. 0, or -1 with err. */
 int router_init(struct router *r, const struct settings *s,
                 const struct registry *bridges, const struct allow_list *allow,
                 struct err *err);
