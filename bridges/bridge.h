@@ -273,6 +273,9 @@ struct gw_host {
      * from any thread. */
     void (*count)(struct gw_session *s, unsigned counter, uint64_t n);
     void (*add)(const struct gw_bridge *b, unsigned counter, int64_t n);
+    /* One log line about no session in particular. From any thread. */
+    void (*note)(const struct gw_bridge *b, enum gw_severity severity,
+                 const char *event, const char *text);
 };
 
 /* ---- what a bridge offers ---------------------------------------------- */

@@ -18,9 +18,16 @@
 
 enum interest_state { INTEREST_NEW, INTEREST_ASKED, INTEREST_ANSWERED };
 
+enum {
+    ASKING_MAX = 1000,    /* SUBSCRIBEs without an answer */
+    LINGERING_MAX = 4096, /* filters that nobody wants any more */
+    ASKS_A_TURN = 128,    /* before publishes have their turn */
+};
+
 /* A filter that somebody wants. */
 struct interest {
-    struct interest *prev, *next; /* hub.due, while there is something to do */
+    struct interest *prev, *next; /* of the list that it is in */
+    struct interest **list;       /* hub.due, .later, .lingering; or NULL */
     UT_hash_handle hh;            /* hub.by_id */
     uint32_t id;
     unsigned refs; /* shards */
@@ -30,8 +37,9 @@ struct interest {
     int asked_qos; /* in the last SUBSCRIBE */
     int granted;   /* the broker's answer, or -1 */
     double asked_at;
-    double refresh_at, drop_at; /* 0: no */
-    bool due, again;            /* again: after the broker was away */
+    double refresh_at; /* 0: no */
+    double drop_at;    /* while it lingers */
+    bool again;        /* to be asked of a broker that was away */
     size_t n;
     char text[];
 };
@@ -47,10 +55,16 @@ struct hub {
     pthread_cond_t wake;
     unsigned refs;
     bool stopping, up;
+    unsigned ups;      /* how often it has come up */
     uint64_t writable; /* counts the upstream's events of that name */
+    char last_why[256];
     struct trie *interests;
-    struct interest *by_id; /* uthash */
-    struct interest *due;   /* utlist */
+    struct interest *by_id;     /* uthash */
+    struct interest *due;       /* utlist: to be asked now */
+    struct interest *later;     /* utlist: to be asked at refresh_at */
+    struct interest *lingering; /* utlist, by drop_at */
+    size_t n_lingering;
+    unsigned asking; /* how many are INTEREST_ASKED */
     uint32_t last_id;
     struct publish *first, **last; /* waiting */
     size_t n_waiting, waiting_bytes;
@@ -121,20 +135,26 @@ static struct text interest_filter(const struct interest *i)
     return (struct text){i->text, i->n};
 }
 
-static void due(struct hub *h, struct interest *i)
+/* Into this list and out of any other. */
+static void list_put(struct hub *h, struct interest *i, struct interest **list)
 {
-    if (i->due)
+    if (i->list == list)
         return;
-    i->due = true;
-    DL_APPEND(h->due, i);
+    if (i->list)
+        DL_DELETE(*i->list, i);
+    h->n_lingering -= i->list == &h->lingering;
+    h->n_lingering += list == &h->lingering;
+    i->list = list;
+    if (list)
+        DL_APPEND(*list, i);
 }
 
-static void not_due(struct hub *h, struct interest *i)
+static void state_set(struct hub *h, struct interest *i,
+                      enum interest_state state)
 {
-    if (!i->due)
-        return;
-    i->due = false;
-    DL_DELETE(h->due, i);
+    h->asking -= i->state == INTEREST_ASKED;
+    h->asking += state == INTEREST_ASKED;
+    i->state = state;
 }
 
 static void to_shard(struct hub *h, unsigned shard, enum event_kind kind,
@@ -238,12 +258,33 @@ static void return_publish(struct hub *h, struct publish *p)
 
 /* ---- the upstream's events --------------------------------------------- */
 
+/* Each reason once, however often it is tried. With the lock. */
+static void tell_log(struct hub *h, bool up, const char *why)
+{
+    const struct hub_settings *s = h->settings;
+    char text[sizeof h->last_why];
+
+    if (!why)
+        return;
+    if (up || h->up)
+        snprintf(text, sizeof text, "%s%s%s", s->upstream.brokers,
+                 *why ? ": " : "", why);
+    else
+        snprintf(text, sizeof text, "%s", why);
+    if (!up && strcmp(text, h->last_why) == 0)
+        return;
+    snprintf(h->last_why, sizeof h->last_why, "%s", up ? "" : text);
+    h->host->note(s->bridge, up ? GW_INFO : GW_WARN,
+                  up ? "upstream-up" : "upstream-down", text);
+}
+
 static void on_state(struct hub *h, bool up, const char *why)
 {
-    (void)why;
     pthread_mutex_lock(&h->lock);
+    tell_log(h, up, why);
     if (h->up != up) {
         h->up = up;
+        h->ups += up;
         h->host->add(h->settings->bridge, COUNTER_UPSTREAMS_UP, up ? 1 : -1);
         for (unsigned s = 0; s < h->n_shards; s++)
             to_shard(h, s, EVENT_STATE, 0, up);
@@ -267,25 +308,45 @@ static void on_published(struct hub *h, void *token, int reason)
     pthread_mutex_unlock(&h->lock);
 }
 
+static bool refused(const struct interest *i)
+{
+    return i->granted >= 0x80;
+}
+
+/* Whether the broker's answer is to the QoS that is wanted by now. */
+static bool settled(const struct interest *i)
+{
+    return i->state == INTEREST_ANSWERED &&
+           (i->asked_qos >= i->qos || refused(i));
+}
+
 static void on_subscribed(struct hub *h, uint32_t filter_id, int granted)
 {
     struct interest *i;
 
     pthread_mutex_lock(&h->lock);
     HASH_FIND(hh, h->by_id, &filter_id, sizeof filter_id, i);
-    if (i) {
-        i->state = INTEREST_ANSWERED;
+    /* Of the connection before, it is no answer. */
+    if (i && i->state != INTEREST_NEW) {
+        state_set(h, i, INTEREST_ANSWERED);
         i->granted = granted;
-        to_shards_of(h, i, EVENT_GRANTED, granted);
+        if (settled(i))
+            to_shards_of(h, i, EVENT_GRANTED, granted);
+        else if (i->refs > 0)
+            list_put(h, i, &h->due);
+        if (h->due)
+            pthread_cond_signal(&h->wake);
     }
     pthread_mutex_unlock(&h->lock);
 }
 
 /* Which loops a message goes to. Where the broker sends one copy for each
- * filter that matches (MQTT 5), the copy for the oldest one is the one. */
+ * filter that matches (MQTT 5), the one that counts came for the filter with
+ * the highest granted QoS, and of those for the oldest. */
 struct routing {
     uint8_t shards[HUB_SHARDS_MAX / 8];
-    uint32_t oldest;
+    uint32_t best; /* 0: none */
+    int granted;
 };
 
 static void route_one(void *ctx, void *value)
@@ -295,9 +356,14 @@ static void route_one(void *ctx, void *value)
 
     for (size_t b = 0; b < sizeof r->shards; b++)
         r->shards[b] |= i->shards[b];
-    if (i->state == INTEREST_ANSWERED && i->granted >= 0 && i->granted < 0x80 &&
-        (r->oldest == 0 || i->id < r->oldest))
-        r->oldest = i->id;
+    /* One that is asked for again is still in force. */
+    if (i->granted < 0 || refused(i))
+        return;
+    if (r->best == 0 || i->granted > r->granted ||
+        (i->granted == r->granted && i->id < r->best)) {
+        r->best = i->id;
+        r->granted = i->granted;
+    }
 }
 
 static void on_message(struct hub *h, struct message *m)
@@ -307,8 +373,8 @@ static void on_message(struct hub *h, struct message *m)
     h->host->add(h->settings->bridge, COUNTER_MESSAGES_IN, 1);
     pthread_mutex_lock(&h->lock);
     trie_match(h->interests, m->topic, route_one, &r);
-    bool copy = !m->retained && m->filter_id != 0 && r.oldest != 0 &&
-                m->filter_id != r.oldest;
+    bool copy = !m->retained && m->filter_id != 0 && r.best != 0 &&
+                m->filter_id != r.best;
     for (unsigned s = 0; s < h->n_shards && !copy; s++) {
         struct event *e =
             r.shards[s / 8] & 1 << s % 8 ? event_new(EVENT_MESSAGE) : NULL;
@@ -332,44 +398,81 @@ static const struct upstream_events events = {
 
 /* ---- interests --------------------------------------------------------- */
 
+static struct interest *interest_new(struct hub *h, struct text filter)
+{
+    void **at = trie_at(h->interests, filter);
+    struct interest *i = at ? calloc(1, sizeof *i + filter.n) : NULL;
+
+    if (!i) {
+        if (at)
+            trie_remove(h->interests, filter);
+        return NULL;
+    }
+    i->id = ++h->last_id;
+    i->granted = -1;
+    i->n = filter.n;
+    memcpy(i->text, filter.p, filter.n);
+    HASH_ADD(hh, h->by_id, id, sizeof i->id, i);
+    *at = i;
+    return i;
+}
+
+/* Have the broker asked, if it must be. */
+static void ask_for(struct hub *h, struct interest *i, bool retained)
+{
+    if (i->state == INTEREST_NEW ||
+        (i->state == INTEREST_ANSWERED && !settled(i))) {
+        list_put(h, i, &h->due);
+    } else if (retained && !refused(i) && i->refresh_at == 0) {
+        i->refresh_at = i->asked_at + HUB_REFRESH_MS / 1000.;
+        list_put(h, i, &h->later);
+    } else {
+        return;
+    }
+    pthread_cond_signal(&h->wake);
+}
+
 int hub_want(struct hub *h, unsigned shard, struct text filter, int qos,
-             uint32_t *id)
+             bool retained, uint32_t *id)
 {
     int answer = -2;
 
     pthread_mutex_lock(&h->lock);
-    void **at = trie_at(h->interests, filter);
-    struct interest *i = at ? *at : NULL;
-    if (at && !i && (i = calloc(1, sizeof *i + filter.n))) {
-        i->id = ++h->last_id;
-        i->granted = -1;
-        i->n = filter.n;
-        memcpy(i->text, filter.p, filter.n);
-        HASH_ADD(hh, h->by_id, id, sizeof i->id, i);
-        *at = i;
-    } else if (at && !i) {
-        trie_remove(h->interests, filter);
-    }
+    void **at = trie_find(h->interests, filter);
+    struct interest *i = at && *at ? *at : interest_new(h, filter);
     if (i) {
         uint8_t bit = (uint8_t)(1 << shard % 8);
         if (!(i->shards[shard / 8] & bit)) {
             i->shards[shard / 8] |= bit;
             i->refs++;
         }
-        i->drop_at = 0;
+        if (i->list == &h->lingering)
+            list_put(h, i, NULL);
         if (qos > i->qos)
             i->qos = qos;
         *id = i->id;
-        bool settled = i->state == INTEREST_ANSWERED && i->asked_qos >= i->qos;
-        answer = settled ? i->granted : -1;
-        if (!settled &&
-            !(i->state == INTEREST_ASKED && i->asked_qos >= i->qos)) {
-            due(h, i);
-            pthread_cond_signal(&h->wake);
-        }
+        answer = settled(i) ? i->granted : -1;
+        ask_for(h, i, retained);
     }
     pthread_mutex_unlock(&h->lock);
     return answer;
+}
+
+/* Nobody wants it. One that is refused does not become older by being asked
+ * for: else who tries again and again would never see that it is allowed. */
+static void linger(struct hub *h, struct interest *i)
+{
+    double now = now_s();
+
+    i->drop_at = now + HUB_LINGER_MS / 1000.;
+    i->refresh_at = 0;
+    list_put(h, i, &h->lingering);
+    if (refused(i) || i->state == INTEREST_NEW) {
+        i->drop_at = refused(i) ? i->asked_at + HUB_REFUSED_MS / 1000. : now;
+        DL_DELETE(h->lingering, i);
+        DL_PREPEND(h->lingering, i);
+    }
+    pthread_cond_signal(&h->wake);
 }
 
 void hub_unwant(struct hub *h, unsigned shard, struct text filter)
@@ -380,25 +483,8 @@ void hub_unwant(struct hub *h, unsigned shard, struct text filter)
     uint8_t bit = (uint8_t)(1 << shard % 8);
     if (i && i->shards[shard / 8] & bit) {
         i->shards[shard / 8] &= (uint8_t)~bit;
-        if (--i->refs == 0) {
-            i->drop_at = now_s() + HUB_LINGER_MS / 1000.;
-            due(h, i);
-            pthread_cond_signal(&h->wake);
-        }
-    }
-    pthread_mutex_unlock(&h->lock);
-}
-
-void hub_refresh(struct hub *h, struct text filter)
-{
-    pthread_mutex_lock(&h->lock);
-    void **at = trie_find(h->interests, filter);
-    struct interest *i = at ? *at : NULL;
-    if (i && i->state != INTEREST_NEW && i->refresh_at == 0) {
-        double now = now_s(), next = i->asked_at + HUB_REFRESH_MS / 1000.;
-        i->refresh_at = next > now ? next : now;
-        due(h, i);
-        pthread_cond_signal(&h->wake);
+        if (--i->refs == 0)
+            linger(h, i);
     }
     pthread_mutex_unlock(&h->lock);
 }
@@ -416,62 +502,84 @@ static void want_again(void *ctx, void *value)
 {
     struct hub *h = ctx;
     struct interest *i = value;
-    i->again = i->state != INTEREST_NEW;
-    i->state = INTEREST_NEW;
+    i->again = i->again || i->state != INTEREST_NEW;
+    state_set(h, i, INTEREST_NEW);
     i->granted = -1;
     i->refresh_at = 0;
-    due(h, i);
+    if (i->refs > 0)
+        list_put(h, i, &h->due);
 }
 
 /* ---- the thread -------------------------------------------------------- */
 
-/* Subscribe or unsubscribe what is due. With the lock, which is given up for
- * the calls. Returns when the next is due; 0: none. */
-static double serve_interests(struct hub *h)
+/* Those of h->later whose time has come become due. Returns when the next
+ * one's will have; 0: none. */
+static double serve_later(struct hub *h)
 {
-    const struct upstream_ops *ops = h->settings->ops;
-    double next = 0;
-    struct interest *i = h->due, *after;
+    double now = now_s(), next = 0;
+    struct interest *i, *after;
 
-    for (; i && h->up; i = after) {
-        double now = now_s(), at = i->refs == 0 ? i->drop_at : i->refresh_at;
-        bool ask =
-            i->refs > 0 && (i->state == INTEREST_NEW || i->qos > i->asked_qos ||
-                            (at != 0 && at <= now));
-        bool drop = i->refs == 0 && at <= now;
-
-        after = i->next;
-        if (!ask && !drop) {
-            if (at == 0)
-                not_due(h, i);
-            else if (next == 0 || at < next)
-                next = at;
-            continue;
-        }
-        not_due(h, i);
-        if (ask) {
-            i->state = INTEREST_ASKED;
-            i->asked_qos = i->qos;
-            i->asked_at = now;
-            i->refresh_at = 0;
-            to_shards_of(h, i, EVENT_EPOCH, i->again);
-            i->again = false;
-        } else {
-            *trie_find(h->interests, interest_filter(i)) = NULL;
-            trie_remove(h->interests, interest_filter(i));
-            HASH_DEL(h->by_id, i);
-        }
-        pthread_mutex_unlock(&h->lock);
-        if (ask) {
-            ops->subscribe(h->upstream, interest_filter(i), i->id, i->qos);
-        } else {
-            ops->unsubscribe(h->upstream, interest_filter(i), i->id);
-            free(i);
-        }
-        pthread_mutex_lock(&h->lock);
-        after = h->due; /* the list may have changed */
+    DL_FOREACH_SAFE(h->later, i, after)
+    {
+        if (i->refresh_at <= now)
+            list_put(h, i, &h->due);
+        else if (next == 0 || i->refresh_at < next)
+            next = i->refresh_at;
     }
     return next;
+}
+
+/* Subscribe what is due; the lock is given up for the calls. */
+static void serve_due(struct hub *h)
+{
+    struct interest *i;
+
+    for (int n = 0;
+         n < ASKS_A_TURN && h->up && h->asking < ASKING_MAX && (i = h->due);
+         n++) {
+        list_put(h, i, NULL);
+        state_set(h, i, INTEREST_ASKED);
+        i->asked_qos = i->qos;
+        i->asked_at = now_s();
+        i->refresh_at = 0;
+        to_shards_of(h, i, EVENT_EPOCH, i->again);
+        i->again = false;
+        int qos = i->qos;
+        pthread_mutex_unlock(&h->lock);
+        h->settings->ops->subscribe(h->upstream, interest_filter(i), i->id,
+                                    qos);
+        pthread_mutex_lock(&h->lock);
+    }
+}
+
+static bool due_now(const struct hub *h)
+{
+    return h->up && h->due && h->asking < ASKING_MAX;
+}
+
+/* Give up what nobody has wanted for long; also while the broker is away,
+ * which then need not be told. Returns when the next one is; 0: none. */
+static double serve_lingering(struct hub *h)
+{
+    struct interest *i;
+    double now = now_s();
+
+    while ((i = h->lingering) &&
+           (i->drop_at <= now || h->n_lingering > LINGERING_MAX)) {
+        struct text filter = interest_filter(i);
+        bool known = h->up && i->state != INTEREST_NEW && !refused(i);
+        list_put(h, i, NULL);
+        state_set(h, i, INTEREST_NEW);
+        *trie_find(h->interests, filter) = NULL;
+        trie_remove(h->interests, filter);
+        HASH_DEL(h->by_id, i);
+        pthread_mutex_unlock(&h->lock);
+        if (known)
+            h->settings->ops->unsubscribe(h->upstream, filter, i->id);
+        free(i);
+        pthread_mutex_lock(&h->lock);
+    }
+    return i ? i->drop_at : 0;
 }
 
 /* Hand over publishes until the window is full: true. */
@@ -522,14 +630,17 @@ static void sleep_until(struct hub *h, double at)
 
 static void hub_loop(struct hub *h)
 {
-    bool was_up = false;
+    unsigned ups = 0;
 
     while (!h->stopping) {
-        if (h->up && !was_up)
+        if (h->ups != ups)
             trie_each(h->interests, want_again, h);
-        was_up = h->up;
+        ups = h->ups;
+        bool was_up = h->up;
         uint64_t writable = h->writable;
-        double next = serve_interests(h);
+        double next = serve_later(h);
+        serve_due(h);
+        next = earlier(next, serve_lingering(h));
         bool full = serve_publishes(h);
         next = earlier(next, serve_held(h));
         pthread_mutex_unlock(&h->lock);
@@ -537,9 +648,10 @@ static void hub_loop(struct hub *h)
         pthread_mutex_lock(&h->lock);
         if (ms != UINT32_MAX)
             next = earlier(next, now_s() + ms / 1000.);
-        bool news = h->up != was_up || h->writable != writable ||
+        bool news = h->up != was_up || h->ups != ups ||
+                    h->writable != writable || due_now(h) ||
                     (h->up && h->first && !full);
-        if (!h->stopping && !news && !(h->up && h->due && next == 0))
+        if (!h->stopping && !news)
             sleep_until(h, next);
     }
 }

@@ -13,6 +13,7 @@
 enum {
     HUB_SHARDS_MAX = 256,
     HUB_LINGER_MS = 10000, /* from the last use of a filter to UNSUBSCRIBE */
+    HUB_REFUSED_MS = 2000, /* so long a broker's refusal stands */
     HUB_REFRESH_MS = 250,  /* between two SUBSCRIBEs for retained messages */
 };
 
@@ -49,14 +50,13 @@ const struct hub_settings *hub_settings(const struct hub *h);
 /* The shard of a worker, made if need be. On the worker. NULL: no memory. */
 struct shard *hub_shard(struct hub *h, struct gw_worker *w);
 
-/* The shard with this index has a subscriber of `filter`. *id names it from
- * now on. Returns the granted QoS, or >= 0x80 if the broker has refused it,
- * or -1: the answer comes as an event; -2: out of memory. */
+/* The shard with this index has a subscriber of `filter`, who wants retained
+ * messages or does not. *id names it from now on. Returns the granted QoS, or
+ * >= 0x80 if the broker has refused it, or -1: the answer comes as an event;
+ * -2: out of memory. */
 int hub_want(struct hub *h, unsigned shard, struct text filter, int qos,
-             uint32_t *id);
+             bool retained, uint32_t *id);
 void hub_unwant(struct hub *h, unsigned shard, struct text filter);
-/* Have the retained messages sent again. */
-void hub_refresh(struct hub *h, struct text filter);
 
 bool hub_is_up(struct hub *h);
 

@@ -267,7 +267,8 @@ int shard_subscribe(struct shard *s, struct subscription *sub,
         return -2;
     }
     uint32_t id;
-    int answer = hub_want(s->hub, s->index, filter, sub->qos, &id);
+    bool retained = sub->retain != RETAIN_NONE;
+    int answer = hub_want(s->hub, s->index, filter, sub->qos, retained, &id);
     if (answer == -2) {
         if (fresh)
             filter_free(s, f);
@@ -282,11 +283,8 @@ int shard_subscribe(struct shard *s, struct subscription *sub,
     sub->filter = f;
     DL_APPEND2(f->subs, sub, prev_of_filter, next_of_filter);
     DL_APPEND2(sub->client->subs, sub, prev_of_client, next_of_client);
-    if (sub->retain != RETAIN_NONE) {
+    if (retained)
         sub->retained = RETAINED_WAITING;
-        if (answer >= 0)
-            hub_refresh(s->hub, filter);
-    }
     return answer;
 }
 

@@ -15,6 +15,7 @@ enum {
     SHARD_TURN = 128,        /* events a loop turn */
     SHARD_QUEUE_MAX = 65536, /* messages waiting for a loop */
     SHARD_QUEUE_BYTES = 64 << 20,
+    SUB_IDS_MAX = 4, /* requests for one filter that wait for its broker */
 };
 
 enum event_kind {
@@ -49,8 +50,9 @@ struct subscription {
     uint8_t retain; /* enum envelope_retain */
     enum { RETAINED_NO, RETAINED_WAITING, RETAINED_COMING } retained;
     bool checked; /* ask grants_deliver for each message */
-    bool ack_due, has_id;
-    uint32_t id; /* of the request that waits for the broker */
+    bool ack_due; /* requests wait for the broker's answer: */
+    uint8_t n_ids;
+    uint32_t ids[SUB_IDS_MAX]; /* of those that had one */
     uint32_t every_ms;
     struct message *held; /* the newest one not delivered yet */
     bool held_retained;

@@ -93,6 +93,18 @@ void client_message(struct client *c, struct subscription *sub,
         deliver(c, sub, m, m->retained);
 }
 
+/* Those who still wait for the broker's word on a filter do so in vain. */
+static void refuse_waiting(struct subscription *sub, enum envelope_error code,
+                           const char *why)
+{
+    for (unsigned i = 0; i < sub->n_ids; i++)
+        refuse(sub->client, true, sub->ids[i], code, why);
+    if (sub->n_ids == 0)
+        refuse(sub->client, false, 0, code, why);
+    sub->n_ids = 0;
+    sub->ack_due = false;
+}
+
 static void unsubscribe(struct client *c, struct subscription *sub)
 {
     deliver_forget(c, sub);
@@ -100,21 +112,22 @@ static void unsubscribe(struct client *c, struct subscription *sub)
     shard_unsubscribe(c->shard, sub);
 }
 
+/* A refusal also comes without having been asked for: when the broker was
+ * away and has changed its mind. */
 void client_granted(struct subscription *sub, int granted)
 {
     struct client *c = sub->client;
-    bool due = sub->ack_due;
 
-    sub->ack_due = false;
     if (granted >= 0x80) {
-        if (due)
-            refuse(c, sub->has_id, sub->id, ERR_FORBIDDEN,
-                   "the broker refuses this filter");
+        refuse_waiting(sub, ERR_FORBIDDEN, "the broker refuses this filter");
         unsubscribe(c, sub);
-    } else if (due) {
+    } else if (sub->ack_due) {
         if (granted < sub->qos)
             sub->qos = granted;
-        ack(c, sub->has_id, sub->id, sub->qos);
+        sub->ack_due = false;
+        for (unsigned i = 0; i < sub->n_ids; i++)
+            ack(c, true, sub->ids[i], sub->qos);
+        sub->n_ids = 0;
     }
 }
 
@@ -175,7 +188,8 @@ static void subscribe(struct client *c, const struct envelope *e)
         refuse(c, e->has_id, e->id, bad, why);
         return;
     }
-    if (!had && c->n_subs >= c->route->max_subscriptions) {
+    if ((!had && c->n_subs >= c->route->max_subscriptions) ||
+        (had && e->has_id && old->n_ids == SUB_IDS_MAX)) {
         refuse(c, e->has_id, e->id, ERR_RATE, "too many subscriptions");
         return;
     }
@@ -190,8 +204,12 @@ static void subscribe(struct client *c, const struct envelope *e)
         (uint8_t)(e->retained == RETAIN_NEW && had ? RETAIN_NONE : e->retained);
     sub->checked = grant == GRANT_CHECKED;
     sub->ack_due = true;
-    sub->has_id = e->has_id;
-    sub->id = e->id;
+    if (had) { /* who waits for the old one will hear of this one */
+        sub->n_ids = old->n_ids;
+        memcpy(sub->ids, old->ids, sizeof sub->ids);
+    }
+    if (e->has_id)
+        sub->ids[sub->n_ids++] = e->id;
     sub->every_ms = e->every_ms;
     c->n_subs++;
     int granted = shard_subscribe(c->shard, sub, e->topic);
@@ -213,6 +231,8 @@ static void op_unsub(struct client *c, const struct envelope *e)
         refuse(c, e->has_id, e->id, ERR_BAD_TOPIC, "not subscribed");
         return;
     }
+    if (sub->ack_due)
+        refuse_waiting(sub, ERR_UNAVAILABLE, "unsubscribed meanwhile");
     unsubscribe(c, sub);
     ack(c, e->has_id, e->id, -1);
 }

@@ -577,6 +577,13 @@ static void host_log(struct gw_session *s, enum gw_severity severity,
                log_str("text", text));
 }
 
+static void host_note(const struct gw_bridge *b, enum gw_severity severity,
+                      const char *event, const char *text)
+{
+    log_fields((enum log_severity)severity, event, log_str("bridge", b->name),
+               log_str("text", text));
+}
+
 static void host_count(struct gw_session *s, unsigned index, uint64_t n)
 {
     if (index < BRIDGE_COUNTERS_MAX)
@@ -624,4 +631,5 @@ const struct gw_host bridge_host = {
     .log = host_log,
     .count = host_count,
     .add = host_add,
+    .note = host_note,
 };
