@@ -11,6 +11,7 @@ from rawws import BINARY, TEXT, RawWs
 
 ROOT = pathlib.Path(__file__).resolve().parents[2]
 SCHEMA = json.loads((ROOT / "bridges" / "mqtt" / "envelope.schema.json").read_text())
+VALIDATOR = jsonschema.validators.validator_for(SCHEMA)(SCHEMA)
 
 
 class Topics(RawWs):
@@ -31,7 +32,7 @@ class Topics(RawWs):
         opcode, payload = self.recv_message()
         assert opcode == TEXT
         answer = json.loads(payload)
-        jsonschema.validate(answer, SCHEMA)
+        VALIDATOR.validate(answer)
         return answer
 
     def ask(self, **request):
