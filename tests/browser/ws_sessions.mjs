@@ -78,8 +78,8 @@ const checks = {
   },
 
   async serverClose() {
-    const ws = await opened("/end");
-    const heard = [];
+    const ws = new WebSocket(base + "/end");
+    const heard = []; // from the first: it may come along with the 101
     ws.on("message", (data, isBinary) => heard.push(data.toString(), isBinary));
     const [code, reason] = await once(ws, "close");
     const seen = [...heard, code, reason.toString()];
