@@ -155,12 +155,15 @@ deps-run:
 deps-test:
 	@tests/deps.sh build run test
 
-# The demo: a page and a TCP service, conf/demo. ARGS are flags of gangway.
+# The demo: a page, a TCP service and a broker, conf/demo. ARGS are flags of
+# gangway; BROKER= is a demo without one.
 PORT ?= 8080
+BROKER ?= mosquitto
 ARGS ?=
 run: deps-run
 	@$(MAKE) --no-print-directory all
-	@$(PYTHON) conf/demo/run.py --port $(PORT) $(OUT)/gangway $(ARGS)
+	@$(PYTHON) conf/demo/run.py --port $(PORT) --broker '$(BROKER)' \
+		$(OUT)/gangway $(ARGS)
 
 # ---- prove -------------------------------------------------------------------
 
@@ -257,7 +260,8 @@ lint-tidy: $(TIDY)
 $(BUILD)/tidy/%.ok: %.c $(BUILD)/obj/%.o .clang-tidy
 	@mkdir -p $(@D)
 	clang-tidy --quiet --warnings-as-errors='*' $< -- \
-		-std=c17 -D_GNU_SOURCE -DGANGWAY_VERSION='""' $(PKG_CFLAGS)
+		-std=c17 -D_GNU_SOURCE -DGANGWAY_VERSION='""' $(PKG_CFLAGS) \
+		2> >(grep -v 'warnings* generated' >&2)
 	@touch $@
 
 # ---- install -----------------------------------------------------------------

@@ -286,4 +286,3 @@ class Talkers:
     def stop(self):
         self._stop.set()
         self.join()
-
