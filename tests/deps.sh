@@ -14,7 +14,8 @@ build=(
     scdoc
 )
 # shellcheck disable=SC2034 # these are read by name
-run=(python3)
+# the demo; and its broker
+run=(python3 mosquitto)
 # shellcheck disable=SC2034
 test=(
     # unit tests, fuzzers, checks
@@ -28,7 +29,7 @@ test=(
     # real services, and the programs that speak to them
     openssh-server openssh-client socat
     redis-server redis-tools postgresql
-    ngircd mosquitto python3-paho-mqtt inetutils-telnetd
+    ngircd python3-paho-mqtt inetutils-telnetd
     # browsers, and a screen to look at with one
     chromium firefox-esr novnc tigervnc-standalone-server x11-xserver-utils
 )

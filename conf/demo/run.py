@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
 # SPDX-License-Identifier: Apache-2.0
-"""Run the demo: a TCP service, a gangway in front of it, and a page.
+"""Run the demo: a TCP service, an MQTT broker, a gangway in front of them, and
+a page.
 
     run.py [--port 8080] GANGWAY [FLAG...]      what `make run` does
 
-The service runs in this process, gangway in a child; Ctrl-C stops both. What
-gangway logs goes to the terminal and, through /log, to the page.
+The service runs in this process, gangway in a child, as does mosquitto, if it
+is installed; Ctrl-C stops them all. What gangway logs goes to the terminal and,
+through /log, to the page.
 """
 
 import argparse
@@ -16,6 +18,7 @@ import signal
 import socket
 import sys
 
+from broker import Broker
 from service import Feed, Service, port_of
 
 HERE = pathlib.Path(__file__).resolve().parent
@@ -26,12 +29,16 @@ READY = """
             ws://127.0.0.1:{port}/echo    every message comes back
             ws://127.0.0.1:{port}/tcp     the TCP service on 127.0.0.1:{service}
             ws://127.0.0.1:{port}/lines   the same, one text message a line
+            ws://127.0.0.1:{port}/mqtt    MQTT packets: {packets}
+            ws://127.0.0.1:{port}/topics  topics as JSON: {topics}
+            ws://127.0.0.1:{port}/feed/kitchen  one of them, raw
   Metrics   {admin}/metrics
 
   Try next, in another terminal:
 
     {ws} ws://127.0.0.1:{port}/lines time 'say hello'
     {ws} ws://127.0.0.1:{port}/refused
+    {ws} ws://127.0.0.1:{port}/feed/kitchen 'dinner is ready'
     curl {admin}/healthz
     {gangway} 9000 127.0.0.1:{service}
 
@@ -64,10 +71,10 @@ def relative(path):
     return os.path.relpath(path) if path.is_relative_to(pathlib.Path.cwd()) else str(path)
 
 
-async def start_gangway(command, ports):
+async def start_gangway(command, environment):
     return await asyncio.create_subprocess_exec(
         *command,
-        env={**os.environ, **{name: str(port) for name, port in ports.items()}},
+        env={**os.environ, **environment},
         stdin=asyncio.subprocess.DEVNULL,
         stdout=asyncio.subprocess.PIPE,
         stderr=asyncio.subprocess.PIPE,
@@ -102,16 +109,32 @@ def on_stop(stop):
 
 
 async def run(args):
+    async with Broker(args.broker, free_port(0)) as broker:
+        return await run_with(args, broker)
+
+
+def words_of(broker):
+    """How the terminal tells of the topics."""
+    if not broker.running:
+        return {"packets": "nobody is there", "topics": "kept by gangway itself"}
+    packets = f"mosquitto on 127.0.0.1:{broker.port}"
+    return {"packets": packets, "topics": "the same broker"}
+
+
+async def run_with(args, broker):
     feed = Feed()
     service, log = await Service().start(), await feed.start()
-    ports = {
-        "DEMO_PORT": free_port(args.port),
-        "DEMO_SERVICE": port_of(service),
-        "DEMO_LOG": port_of(log),
+    port = free_port(args.port)
+    environment = {
+        "DEMO_PORT": str(port),
+        "DEMO_SERVICE": str(port_of(service)),
+        "DEMO_LOG": str(port_of(log)),
+        "DEMO_BROKER": str(broker.port if broker.running else 1),
+        "DEMO_TOPICS": f"mqtt://127.0.0.1:{broker.port}" if broker.running else "local:",
     }
     config = HERE / "demo.yaml"
     gangway = await start_gangway(
-        [args.gangway, "--config", str(config), *args.flags], ports
+        [args.gangway, "--config", str(config), *args.flags], environment
     )
 
     def stop():
@@ -124,11 +147,12 @@ async def run(args):
     if admin:
         print(
             READY.format(
-                port=ports["DEMO_PORT"],
-                service=ports["DEMO_SERVICE"],
+                port=port,
+                service=port_of(service),
                 admin=admin,
                 ws=f"python3 {relative(HERE / 'ws.py')}",
                 gangway=relative(pathlib.Path(args.gangway).resolve()),
+                **words_of(broker),
             ),
             flush=True,
         )
@@ -142,6 +166,9 @@ async def run(args):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.split("\n\n", 1)[0])
     parser.add_argument("--port", type=port_number, default=8080, help="the page's")
+    parser.add_argument(
+        "--broker", default="mosquitto", help="another mosquitto; '': topics without one"
+    )
     parser.add_argument("gangway", help="the binary")
     parser.add_argument("flags", nargs=argparse.REMAINDER, help="further flags of it")
     sys.exit(asyncio.run(run(parser.parse_args())))

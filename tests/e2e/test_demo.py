@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: Apache-2.0
-"""`make run`: it starts from nothing, tells where it is, works in browsers and
-leaves nothing behind."""
+"""`make run`: it starts from nothing, tells where it is, works in browsers, with
+a broker and without, and leaves nothing behind."""
 
 import fcntl
 import http.client
@@ -23,6 +23,7 @@ import pytest
 from browser import Browser
 from gangway import BINARY, ROOT, LogLine, Place
 from rawws import RawWs, ask, request
+from topics import Topics
 
 READY_S = 60
 STOP_S = 20
@@ -49,13 +50,15 @@ def alive(pid):
 class MakeRun:
     """`make run` in a terminal of its own."""
 
-    def __init__(self, port=0, directory=ROOT, build=None, san="", seconds=READY_S, **popen):
+    def __init__(self, port=0, directory=ROOT, build=None, san="", broker="mosquitto",
+                 seconds=READY_S, **popen):
         self.text = ""
         self._more = threading.Condition()
         master, slave = pty.openpty()
         self.master = master
         self.process = subprocess.Popen(
-            ["make", "-s", "run", f"PORT={port}", f"BUILD={build or 'build'}", f"SAN={san}"],
+            ["make", "-s", "run", f"PORT={port}", f"BUILD={build or 'build'}", f"SAN={san}",
+             f"BROKER={broker}"],
             cwd=directory,
             stdin=slave,
             stdout=slave,
@@ -161,10 +164,12 @@ def test_the_page_and_all_that_it_needs(demo):
     assert answer.getheader("content-type") == "text/html; charset=utf-8"
     page = body.decode()
     assert not re.search(r"(?:src|href)=\"(?:https?:)?//", page), "it loads from elsewhere"
-    files = re.findall(r'(?:src|href)="([\w.]+)"', page)
-    assert set(files) == {"demo.css", "demo.mjs"}
+    files = re.findall(r'(?:src|href)="([\w./]+)"', page)
+    assert set(files) == {"demo.css", "demo.mjs", "topics.mjs", "client/gangway.mjs"}
+    files.append("slow.mjs")  # a thread of topics.mjs
     for name in files:
-        files += re.findall(r'from "\./([\w.]+)"', demo.get(f"/{name}")[1].decode())
+        more = re.findall(r'from "\./([\w./]+)"', demo.get(f"/{name}")[1].decode())
+        files += set(more) - set(files)
     for name in files:
         answer, _ = demo.get(f"/{name}")
         assert answer.status == 200, name
@@ -220,6 +225,58 @@ def test_the_log_comes_through_gangway(demo):
     demo.wait_text(line.line)  # and in the terminal
 
 
+def mosquitto_of(run):
+    """Its process id, or None."""
+    for pid in run.pids:
+        name = pathlib.Path(f"/proc/{pid}/comm")
+        if name.exists() and name.read_text().strip() == "mosquitto":
+            return pid
+    return None
+
+
+def topics_work(run):
+    with Topics(run.place, "/topics") as one:
+        one.pub("demo/lamp/7", data={"on": True}, retain=True)
+        with Topics(run.place, "/topics") as late:
+            late.sub("demo/lamp/+", qos=1)
+            kept = late.message()
+            assert (kept["topic"], kept["data"]) == ("demo/lamp/7", {"on": True})
+            assert kept["retained"]
+        assert one.refused(op="sub", topic="#") == "forbidden"
+        assert one.refused(op="pub", topic="other", text="x") == "forbidden"
+        one.sub("demo/feed/+")
+        with RawWs(run.place, "/feed/bath") as feed:
+            feed.text("occupied")
+            told = one.message()
+            assert (told["topic"], told["text"]) == ("demo/feed/bath", "occupied")
+            assert feed.recv_message() == (1, b"occupied")
+            feed.close_normally()
+
+
+def test_topics_with_a_broker(demo):
+    assert mosquitto_of(demo)
+    topics_work(demo)
+    with Topics(demo.place, "/topics") as client:
+        client.sub("$SYS/broker/version")
+        assert client.message()["text"].startswith("mosquitto version")
+    with RawWs(demo.place, "/mqtt", subprotocols=("mqtt",)) as packets:
+        packets.binary(b"\x10\x0e\0\4MQTT\4\2\0\0\0\2me")
+        assert packets.recv_message() == (2, b"\x20\2\0\0")
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("broker", ["", "no-such-program", "/bin/false"])
+def test_topics_without_a_broker(broker):
+    with make_run(broker=broker) as run:
+        assert "MQTT packets: nobody is there" in run.text
+        assert ("did not start; going on without it" in run.text) == (broker == "/bin/false")
+        assert not mosquitto_of(run)
+        topics_work(run)
+        refusal = ask(run.place, request("/mqtt", Sec_WebSocket_Protocol="mqtt"))
+        assert refusal.status == 502
+        run.stop()
+
+
 def test_what_it_says_to_try_next_works(demo):
     """Each line of it, as it stands."""
     told = demo.text.split("Try next")[1].split("The log follows")[0]
@@ -228,6 +285,7 @@ def test_what_it_says_to_try_next_works(demo):
     expected = {
         "/lines": "closed: 1000",
         "/refused": "502 Bad Gateway: connection refused",
+        "/feed/kitchen": "dinner is ready",
         "healthz": "ok: ",
     }
     for line in lines:
@@ -248,7 +306,7 @@ def test_what_it_says_to_try_next_works(demo):
 def page(request, demo, tmp_path):
     with Browser(request.param, tmp_path) as browser:
         browser.open(f"http://127.0.0.1:{demo.port}/")
-        browser.until("document.querySelectorAll('#places input').length === 5")
+        browser.until("document.querySelectorAll('#places input').length === 7")
         yield browser
 
 
@@ -355,6 +413,92 @@ def test_a_refused_handshake_and_what_the_operator_sees(page):
     page.until(f"{end}.includes('1006') && {end}.includes('404 no route')")
     log = page.evaluate("document.getElementById('log').innerText")
     assert "session-refused" in log and "request-refused" in log
+
+
+def press(page, box, name):
+    """The button of this name, in the element with this id."""
+    page.evaluate(
+        f"[...document.querySelectorAll('#{box} button')]"
+        f".find((b) => b.textContent === {json.dumps(name)}).click()"
+    )
+
+
+def subscribe(page, filter_, slow=False):
+    fill(page, "sub-filter", filter_)
+    page.evaluate(f"void (document.getElementById('sub-slow').checked = {json.dumps(slow)})")
+    click(page, "#sub-form button")
+
+
+NEWEST = "document.querySelector('#subs .subscriber').innerText"
+ANSWER = "document.getElementById('pub-note').innerText"
+
+
+@pytest.mark.timeout(120)
+def test_mqtt_packets_by_hand(page):
+    choose(page, "/mqtt")
+    is_open(page)
+    for name, answer in (
+        ("CONNECT", "CONNACK"),
+        ("SUBSCRIBE demo/#", "SUBACK"),
+        ("PUBLISH demo/lamp/1", 'PUBLISH demo/lamp/1: {"on":true}'),
+        ("SUBSCRIBE #, not allowed", "90 03 00 01 80"),
+        ("PINGREQ", "PINGRESP"),
+    ):
+        quick(page, name)
+        page.until(f"{last('in')}?.includes({json.dumps(answer)})")
+    quick(page, "DISCONNECT")
+    page.until("document.getElementById('end').innerText.includes('1000')")
+
+
+@pytest.mark.timeout(120)
+def test_topics_published_and_subscribed(page):
+    page.until("document.getElementById('bus-text').textContent.includes('mosquitto version')")
+    subscribe(page, "demo/feed/+")
+    page.until(f"{NEWEST}.includes('0 messages')")
+    press(page, "pub-quick", "lamp on, retained")
+    page.until(f"{ANSWER}.includes('demo/lamp/1: acknowledged')")
+    subscribe(page, "demo/lamp/1")
+    page.until(f"{NEWEST}.includes('retained') && {NEWEST}.includes('{{\"on\":true}}')")
+    press(page, "pub-quick", "not allowed")
+    page.until(f"{ANSWER}.includes('forbidden')")
+    subscribe(page, "other/#")
+    page.until(f"{NEWEST}.includes('forbidden')")
+    fill(page, "pub-value", "<b>no markup</b>")
+    fill(page, "pub-topic", "demo/lamp/1")
+    subscribe(page, "demo/lamp/1")
+    page.until(f"{NEWEST}.includes('1 message')")
+    click(page, "#pub-form button[type=submit]")
+    page.until(f"{NEWEST}.includes('<b>no markup</b>')")
+
+    choose(page, "/feed/kitchen")
+    is_open(page)
+    press(page, "pub-quick", "dinner, to the raw feed")
+    page.until(f"{last('in')}?.includes('dinner is ready')")
+
+
+@pytest.mark.timeout(120)
+def test_a_slow_subscriber_loses_and_is_told(page):
+    subscribe(page, "demo/burst", slow=True)
+    page.until(f"{NEWEST}.includes('0 messages')")
+    press(page, "pub-quick", "a burst of 19 MiB")
+    page.until(f"{ANSWER}.includes('600 messages')", seconds=60)
+    # Firefox reads on, and keeps for a slow thread whatever comes.
+    sign = "600 messages" if page.name == "firefox" else "[1-9]\\d* lost"
+    page.until(f"/{sign}/.test({NEWEST})", seconds=60)
+
+
+@pytest.mark.timeout(120)
+def test_a_broker_that_goes_is_told(tmp_path):
+    with make_run() as run, Browser("chromium", tmp_path) as browser:
+        browser.open(f"http://127.0.0.1:{run.port}/")
+        state = "document.getElementById('bus-text').textContent"
+        browser.until(f"{state}.includes('mosquitto version')")
+        os.kill(mosquitto_of(run), signal.SIGKILL)
+        browser.until(f"{state}.includes('the broker is away')")
+        press(browser, "pub-quick", "lamp on, retained")
+        browser.until(f"{ANSWER}.includes('unavailable')", seconds=30)
+        browser.close()
+        run.stop()
 
 
 def test_no_word_of_the_page_is_taken_for_markup(page):

@@ -2,6 +2,7 @@
 // The demo page: one session at a time, everything about it shown.
 import { fromHex, hexDump, size } from "./bytes.mjs";
 import { CODES, meaningOf, nameOf } from "./codes.mjs";
+import { $, clock, element, socketUrl } from "./page.mjs";
 import { PLACES } from "./places.mjs";
 
 const SHOWN_MAX = 400; // messages and log lines that stay on the page
@@ -13,23 +14,9 @@ const PIECE = 64 << 10;
 const SAMPLE_MS = 500;
 const SAMPLES = 120;
 
-const $ = (id) => document.getElementById(id);
 const encoder = new TextEncoder();
-
-function element(name, className, text) {
-  const e = document.createElement(name);
-  if (className) e.className = className;
-  if (text !== undefined) e.textContent = text;
-  return e;
-}
-
-function socketUrl(path) {
-  return `${location.protocol === "https:" ? "wss" : "ws"}://${location.host}${path}`;
-}
-
-function clock(date = new Date()) {
-  return date.toTimeString().slice(0, 8);
-}
+let place = PLACES[0]; // that is chosen
+let describe; // what the open session's place says of bytes, if anything
 
 // ---- a list that follows its end -------------------------------------------
 
@@ -63,6 +50,7 @@ function drawn(way, data) {
     element("time", "", clock()),
   );
   item.append(head);
+  if (!text && describe) item.append(element("p", "text", describe(bytes).slice(0, TEXT_MAX)));
   if (text) item.append(element("p", "text", data.slice(0, TEXT_MAX)));
   if (!text || $("as-hex").checked) {
     const dump = element("pre", "hex", hexDump(bytes));
@@ -274,13 +262,14 @@ function open(url) {
   onRefusal = null;
   ws?.close(1000, "opened anew");
   try {
-    socket = new WebSocket(url);
+    socket = new WebSocket(url, place.protocols ?? []);
   } catch (e) {
     setState("closed", e.message);
     return;
   }
   if (watchLog.over) watchLog();
   ws = socket;
+  describe = place.describe;
   socket.binaryType = "arraybuffer";
   setState("opening", `Opening ${url}`);
   socket.onopen = () => {
@@ -338,7 +327,8 @@ function quickButton({ name, text, make, stream: bytes }) {
   return button;
 }
 
-function choose(place) {
+function choose(chosen) {
+  place = chosen;
   $("url").value = socketUrl(place.path);
   $("way-end").textContent = place.end;
   $("newline").checked = Boolean(place.newline);

@@ -1,5 +1,6 @@
 // SPDX-License-Identifier: Apache-2.0
 // Where the page can go, as demo.yaml says, and what to say there.
+import * as mqtt from "./mqtt.mjs";
 
 function random(n) {
   const bytes = new Uint8Array(n);
@@ -37,6 +38,32 @@ export const PLACES = [
       { name: "48 random bytes", make: () => random(48) },
       { name: "1 MiB", make: () => random(1 << 20) },
       { name: "64 MiB and back", stream: 64 << 20 },
+    ],
+  },
+  {
+    path: "/mqtt",
+    name: "MQTT packets",
+    about: "For MQTT.js and its like: a broker, each packet held against the route's rules.",
+    end: "an MQTT broker",
+    protocols: ["mqtt"],
+    describe: mqtt.describe,
+    quick: [
+      { name: "CONNECT", make: () => mqtt.connect() },
+      { name: "SUBSCRIBE demo/#", make: () => mqtt.subscribe("demo/#") },
+      { name: "PUBLISH demo/lamp/1", make: () => mqtt.publish("demo/lamp/1", '{"on":true}', true) },
+      { name: "PINGREQ", make: mqtt.ping },
+      { name: "SUBSCRIBE #, not allowed", make: () => mqtt.subscribe("#") },
+      { name: "DISCONNECT", make: mqtt.disconnect },
+    ],
+  },
+  {
+    path: "/feed/kitchen",
+    name: "A topic, raw",
+    about: "One message is one payload of demo/feed/kitchen; the last one is kept.",
+    end: "topics",
+    quick: [
+      { name: "dinner is ready", text: "dinner is ready" },
+      { name: "a picture", make: () => random(48) },
     ],
   },
   {
