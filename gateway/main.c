@@ -490,8 +490,11 @@ int main(int argc, char **argv)
         return EXIT_BAD_CONFIG;
     }
     if (action == SETTINGS_CHECK) {
-        printf("the configuration is good: %zu listeners, %zu routes\n",
-               a.generation->settings->n_listeners, a.generation->router.n);
+        size_t listeners = a.generation->settings->n_listeners;
+        size_t routes = a.generation->router.n;
+        printf("the configuration is good: %zu listener%s, %zu route%s\n",
+               listeners, listeners == 1 ? "" : "s", routes,
+               routes == 1 ? "" : "s");
         generation_unref(a.generation);
         return EXIT_SUCCESS;
     }

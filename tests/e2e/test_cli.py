@@ -173,8 +173,13 @@ def test_check_opens_nothing(tmp_path):
         done = Run("--check", f"127.0.0.1:{taken.getsockname()[1]}", "127.0.0.1:1",
                    "--admin", f"unix:{tmp_path}/a", "--listen", f"unix:{tmp_path}/s")  # fmt: skip
     assert (done.code, done.err) == (0, "")
-    assert "2 listeners, 1 route" in done.out
+    assert done.out.endswith("good: 2 listeners, 1 route\n")
     assert not list(tmp_path.iterdir())
+
+
+def test_check_counts_what_there_is():
+    done = Run("--check", "--listen", "ws://127.0.0.1:0", "--route", "/a=echo:", "--route", "/b=echo:")
+    assert done.out.endswith("good: 1 listener, 2 routes\n")
 
 
 def test_check_fails_as_a_start_would(tmp_path):
