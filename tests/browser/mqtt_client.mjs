@@ -22,7 +22,8 @@ function message({ bytes, ...m }) {
 
 const commands = {
   connect({ url, urls, options = {} }) {
-    const onstate = (s) => tell("state", { ...s, session: bus?.hello?.session });
+    const onstate = (s) =>
+      tell("state", { ...s, known: bus?.up, session: bus?.hello?.session });
     bus = connect(urls ? () => urls.shift() : url, { WebSocket, onstate, ...options });
   },
   subscribe({ as, filter, opts = {} }) {
