@@ -35,11 +35,7 @@ const char *envelope_error_name(enum envelope_error e);
 /* Close codes of our own. The hundreds tell the client what to do: 40 stay
  * away, 41 come back later and later, 42 come back now. */
 enum envelope_close {
-    CLOSE_BAD_REQUESTS = 4000, /* too many of them */
-    CLOSE_FORBIDDEN = 4001,    /* not welcome, or no longer */
-    CLOSE_SLOW = 4100,         /* reads too slowly, and the route says so */
-    CLOSE_UNAVAILABLE = 4101,  /* the broker cannot be had */
-    CLOSE_MOVED = 4200,        /* this gateway or route is going away */
+    CLOSE_SLOW = 4100, /* reads too slowly, and the route says so */
 };
 
 struct envelope {
