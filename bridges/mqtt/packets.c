@@ -502,6 +502,20 @@ fail:
     return NULL;
 }
 
+static const uint8_t *pass_plain(struct packets *p, const uint8_t *in,
+                                 const uint8_t *end)
+{
+    struct mqtt_event ev = {.p = in};
+
+    if (p->over || p->finished)
+        return in;
+    in = packets_up_plain(p, in, end);
+    ev.n = (size_t)(in - ev.p);
+    if (ev.n > 0)
+        packets_pass_up(p, &ev);
+    return in;
+}
+
 static void packets_data(void *state, const struct gw_data *d)
 {
     struct packets *p = state;
@@ -516,6 +530,7 @@ static void packets_data(void *state, const struct gw_data *d)
         return;
     }
     p->active = true;
+    p->topic.n = 0;
     while (!p->over && !p->finished && got != MQTT_GOT_MORE) {
         packets_tells_leave(p);
         got = mqtt_reader_next(&p->up, &in, end, &ev);
@@ -525,6 +540,8 @@ static void packets_data(void *state, const struct gw_data *d)
             packets_up_head(p, &ev);
         else if (got == MQTT_GOT_BYTES)
             packets_up_bytes(p, &ev);
+        if (mqtt_reader_between(&p->up))
+            in = pass_plain(p, in, end);
     }
     packets_flush_up(p);
     packets_tells_leave(p);

@@ -87,6 +87,47 @@ static void up_publish(struct packets *p, const struct mqtt_event *ev)
         packets_pass_up(p, ev);
 }
 
+/* Floods bring one topic over and over. */
+static bool topic_passes(struct packets *p, struct text topic)
+{
+    if (text_equal(topic, p->topic))
+        return topic.n > 0;
+    if (!topic_name_valid(topic) ||
+        grants_publish(p->grants, topic) == GRANT_NO)
+        return false;
+    p->topic = topic;
+    return true;
+}
+
+/* What most packets are, without the way through the reader: whole, without
+ * properties, and allowed. In doubt the reader gets them. */
+const uint8_t *packets_up_plain(struct packets *p, const uint8_t *in,
+                                const uint8_t *end)
+{
+    const bool v5 = p->version == MQTT_5;
+    uint32_t length;
+    int size;
+
+    while (end - in > 2 && in[0] >> 4 == MQTT_PUBLISH &&
+           (size = mqtt_varint_decode(in + 1, (size_t)(end - in - 1),
+                                      &length)) > 0) {
+        const uint8_t *b = in + 1 + size;
+        const uint8_t qos = in[0] >> 1 & 3, dup = in[0] & 8;
+
+        if (qos == 3 || (dup && !qos) || length > p->up.max_packet ||
+            length > (size_t)(end - b) || length < 2)
+            break;
+        const struct text topic = {(const char *)b + 2,
+                                   (size_t)(b[0] << 8 | b[1])};
+        const size_t id = 2 + topic.n, properties = id + (qos ? 2 : 0);
+        if (length < properties + v5 || (qos && !(b[id] | b[id + 1])) ||
+            (v5 && b[properties] != 0) || !topic_passes(p, topic))
+            break;
+        in = b + length;
+    }
+    return in;
+}
+
 /* ---- SUBSCRIBE -------------------------------------------------------------
  */
 

@@ -95,6 +95,15 @@ struct head {
     uint32_t length; /* Remaining Length; with `fixed` */
 };
 
+/* Whether a head may end at `at`. */
+static const struct mqtt_fault *head_fits(const struct mqtt_reader *r,
+                                          const struct head *h, size_t at)
+{
+    if (at > h->fixed + (size_t)h->length)
+        return &mqtt_cut;
+    return at - h->fixed > r->max_head ? &too_large : NULL;
+}
+
 /* All before the payload: topic, identifier, properties. */
 static const struct mqtt_fault *publish_head(const struct mqtt_reader *r,
                                              const uint8_t *p, size_t n,
@@ -102,6 +111,7 @@ static const struct mqtt_fault *publish_head(const struct mqtt_reader *r,
 {
     size_t at = h->fixed, end = at + h->length;
     uint32_t properties = 0;
+    const struct mqtt_fault *fault = NULL;
 
     h->need = at + 2;
     if (h->length < 2)
@@ -111,7 +121,7 @@ static const struct mqtt_fault *publish_head(const struct mqtt_reader *r,
     if (n < h->need)
         return NULL;
     at += 2 + (size_t)(p[at] << 8 | p[at + 1]) + ((p[0] & 6) ? 2 : 0);
-    if (r->version == MQTT_5) {
+    if (r->version == MQTT_5 && !(fault = head_fits(r, h, at))) {
         int size = n > at ? mqtt_varint_decode(p + at, n - at, &properties) : 0;
         if (size < 0)
             return &bad_varint;
@@ -122,9 +132,7 @@ static const struct mqtt_fault *publish_head(const struct mqtt_reader *r,
         at += (size_t)size + properties;
     }
     h->need = at;
-    if (at > end)
-        return &mqtt_cut;
-    return at - h->fixed > r->max_head ? &too_large : NULL;
+    return fault ? fault : head_fits(r, h, at);
 }
 
 static const struct mqtt_fault *head_need(const struct mqtt_reader *r,
@@ -271,18 +279,29 @@ static bool wanted(const struct mqtt_reader *r, uint8_t byte)
     return r->want & MQTT_BIT(byte >> 4);
 }
 
+/* The size of a short packet that lies whole at p; 0: it is none. */
+static size_t short_packet(const uint8_t *p, const uint8_t *end)
+{
+    size_t n = end - p >= 2 && !(p[1] & 0x80) ? 2U + p[1] : 0;
+
+    return n <= (size_t)(end - p) ? n : 0;
+}
+
 /* Everything up to a head that is wanted. */
 static const struct mqtt_fault *pass(struct mqtt_reader *r, const uint8_t **in,
                                      const uint8_t *end)
 {
     const uint8_t *p = *in;
     const struct mqtt_fault *fault = NULL;
+    size_t n;
 
     while (p < end) {
         if (r->rest > 0 && r->fixed_n == 0) {
             p = pass_rest(r, p, end);
         } else if (r->fixed_n == 0 && wanted(r, *p)) {
             break;
+        } else if (r->fixed_n == 0 && (n = short_packet(p, end)) > 0) {
+            p += n;
         } else if (fixed_byte(r, *p)) {
             p++;
         } else {

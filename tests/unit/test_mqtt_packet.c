@@ -271,6 +271,7 @@ static void test_too_large_is_told_before_it_is_kept(void **state)
         {"30 89 27", MQTT_PACKET_TOO_LARGE},
         {"30 88 27 03 e6", 0}, /* 2 + 998 */
         {"30 88 27 03 e7", MQTT_PACKET_TOO_LARGE},
+        {"32 88 27 03 e5", MQTT_PACKET_TOO_LARGE}, /* and an identifier */
         {"82 ff ff ff 7f", MQTT_PACKET_TOO_LARGE},
     };
     (void)state;
