@@ -24,7 +24,7 @@ test=(
     # end to end
     openssl procps iproute2 curl command:promtool=prometheus
     python3 python3-pytest python3-yaml
-    python3-websockets python3-wsproto python3-autobahn
+    python3-websockets python3-wsproto python3-autobahn python3-jsonschema
     command:node=nodejs command:npm=npm
     # real services, and the programs that speak to them
     openssh-server openssh-client socat

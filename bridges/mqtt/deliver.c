@@ -78,7 +78,7 @@ static void wait_for_room(struct client *c, struct subscription *sub,
 
     if (r->slow == SLOW_DISCONNECT) {
         c->closing = true;
-        r->host->close(c->session, GW_TRY_LATER, 4100, "too slow");
+        r->host->close(c->session, GW_TRY_LATER, CLOSE_SLOW, "too slow");
         return;
     }
     if (r->slow == SLOW_CONFLATE && conflate(c, sub, m, retained))
