@@ -1,300 +1,242 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* fake_host.h - gangway's side of bridges/bridge.h for tests of a bridge: it
- * writes down what the bridge does, and does what the test says. One session,
- * one connection. */
+/* fake_host.h - gangway's table for bridges, played by the test: what a
+ * bridge does is written down, and nothing else happens. */
 #ifndef GW_FAKE_HOST_H
 #define GW_FAKE_HOST_H
 
-#include "../../bridges/bridge.h"
-#include "../check.h"
+#include "unit.h"
 
 #include <stdio.h>
-#include <string.h>
 
-enum { FAKE_COUNTERS = 16, FAKE_TIMERS = 4 };
+#include "../../gateway/serve/registry.h"
+#include "../../gateway/serve/route.h"
 
-/* Bytes that grow. */
-struct fake_bytes {
-    uint8_t *p;
+enum { FAKE_BYTES = 1 << 20, FAKE_MESSAGES = 4096 };
+
+struct gw_session {
+    unsigned accepts, pauses, resumes, closes, refusals;
+    int status; /* of refuse */
+    enum gw_cause cause;
+    char why[128];
+    enum gw_sent answer; /* to every send */
+
+    uint8_t bytes[FAKE_BYTES]; /* of all messages, side by side */
+    size_t n;
+    struct {
+        enum gw_type type;
+        size_t at, n;
+    } messages[FAKE_MESSAGES];
+    size_t n_messages;
+    bool within; /* a message that goes on */
+};
+
+struct gw_conn {
+    struct gw_dial dial;
+    char address[256];
+    unsigned dials, pauses, resumes, finishes;
+    enum gw_sent answer;
+    bool no_memory; /* of dial */
+    uint8_t bytes[FAKE_BYTES];
     size_t n;
 };
 
-static inline void fake_put(struct fake_bytes *b, const uint8_t *p, size_t n)
-{
-    if (n == 0)
-        return;
-    b->p = realloc(b->p, b->n + n);
-    CHECK(b->p);
-    memcpy(b->p + b->n, p, n);
-    b->n += n;
-}
-
-static inline void fake_clear(struct fake_bytes *b)
-{
-    free(b->p);
-    *b = (struct fake_bytes){0};
-}
-
-struct gw_conn {
-    const struct gw_conn_events *events;
-    void *ctx;
-    struct fake_bytes sent;
-    unsigned sends;
-    enum gw_sent next; /* what the next send answers; then GW_SENT */
-    bool paused, finished, closed;
-    char address[128];
-    uint16_t default_port;
-};
-
-struct gw_timer {
-    uint32_t ms; /* 0: not set */
-    void (*fn)(void *arg);
-    void *arg;
-};
-
-struct gw_session {
-    const char *value; /* of every placeholder; NULL: it is missing */
-    bool accepted, paused, closed;
-    int refused; /* status */
-    enum gw_cause cause;
-    uint16_t code;
-    char why[128];
-    struct fake_bytes sent; /* payload of all messages */
-    unsigned sends;
-    enum gw_sent next;
-    uint64_t counts[FAKE_COUNTERS];
-    struct gw_timer timers[FAKE_TIMERS];
-    struct gw_conn conn;
-    bool dialled;
-};
-
-/* "{anything}" becomes s->value; gangway's own tests know better. */
-static inline int fake_template_fill(struct gw_session *s, const char *text,
-                                     enum gw_fill kind, char *out, size_t cap,
-                                     const char **why)
-{
-    size_t n = 0;
-
-    for (; *text; text++) {
-        if (*text == '{') {
-            text += strcspn(text, "}");
-            if (!s->value ||
-                (kind == GW_FILL_TOPIC && strpbrk(s->value, "/+#"))) {
-                snprintf(out, cap, "no such value");
-                *why = out;
-                return -1;
-            }
-            n += (size_t)snprintf(out + n, cap - n, "%s", s->value);
-        } else {
-            out[n++] = *text;
-        }
-        CHECK(n < cap);
-    }
-    out[n] = '\0';
-    return (int)n;
-}
-
-static inline int fake_template_check(const struct gw_target *t,
-                                      const char *text, char *err, size_t cap)
-{
-    (void)t;
-    if (strstr(text, "{bad}")) {
-        snprintf(err, cap, "no placeholder called bad");
-        return -1;
-    }
-    return strchr(text, '{') != NULL;
-}
+static struct gw_session fake_session;
+static struct gw_conn fake_conn;
+static char fake_tls[256]; /* what the last tls_new was asked for */
+static unsigned fake_tls_live;
+static struct gw_host fake_host;
 
 static inline void fake_accept(struct gw_session *s)
 {
-    CHECK(!s->accepted && !s->refused);
-    s->accepted = true;
+    s->accepts++;
 }
 
 static inline void fake_refuse(struct gw_session *s, int status,
                                const char *why)
 {
-    CHECK(!s->accepted && !s->refused);
-    s->refused = status;
-    snprintf(s->why, sizeof s->why, "%s", why);
+    s->refusals++;
+    s->status = status;
+    snprintf(s->why, sizeof s->why, "%s", why ? why : "");
 }
 
 static inline enum gw_sent fake_send(struct gw_session *s, enum gw_type type,
                                      const uint8_t *p, size_t n, bool more)
 {
-    enum gw_sent sent = s->next;
-
-    CHECK(s->accepted && n > 0 && !more);
-    CHECK(type == GW_BINARY);
-    if (s->closed)
+    if (s->closes > 0)
         return GW_GONE;
-    s->next = GW_SENT;
-    s->sends++;
-    fake_put(&s->sent, p, n);
-    return sent;
+    assert_true(s->n + n <= FAKE_BYTES && s->n_messages < FAKE_MESSAGES);
+    if (!s->within) {
+        s->messages[s->n_messages].type = type;
+        s->messages[s->n_messages].at = s->n;
+        s->messages[s->n_messages].n = 0;
+        s->n_messages++;
+    }
+    assert_int_equal(s->messages[s->n_messages - 1].type, type);
+    if (n > 0)
+        memcpy(s->bytes + s->n, p, n);
+    s->n += n;
+    s->messages[s->n_messages - 1].n += n;
+    s->within = more;
+    return s->answer;
 }
 
 static inline enum gw_sent fake_send_inplace(struct gw_session *s,
                                              enum gw_type type, uint8_t *p,
                                              size_t n, bool more)
 {
-    enum gw_sent sent = fake_send(s, type, p, n, more);
-
-    memset(p - GW_SENDROOM, 0xee, GW_SENDROOM); /* a header goes there */
-    return sent;
+    memset(p - GW_SENDROOM, 0xEE, GW_SENDROOM); /* a header goes there */
+    return fake_send(s, type, p, n, more);
 }
 
 static inline void fake_pause(struct gw_session *s)
 {
-    s->paused = true;
+    s->pauses++;
 }
 
 static inline void fake_resume(struct gw_session *s)
 {
-    s->paused = false;
+    s->resumes++;
 }
 
 static inline void fake_close(struct gw_session *s, enum gw_cause cause,
                               uint16_t code, const char *why)
 {
-    if (s->closed)
+    assert_int_equal(code, 0);
+    if (s->closes++ > 0)
         return;
-    s->closed = true;
     s->cause = cause;
-    s->code = code;
     snprintf(s->why, sizeof s->why, "%s", why ? why : "");
 }
 
 static inline struct gw_conn *fake_dial(struct gw_session *s,
                                         const struct gw_dial *d)
 {
-    CHECK(!s->dialled);
-    s->dialled = true;
-    s->conn.events = d->events;
-    s->conn.ctx = d->ctx;
-    s->conn.default_port = d->default_port;
-    snprintf(s->conn.address, sizeof s->conn.address, "%s", d->address);
-    return &s->conn;
+    assert_ptr_equal(s, &fake_session);
+    if (fake_conn.no_memory)
+        return NULL;
+    fake_conn.dials++;
+    fake_conn.dial = *d;
+    snprintf(fake_conn.address, sizeof fake_conn.address, "%s", d->address);
+    return &fake_conn;
 }
 
 static inline enum gw_sent fake_conn_send(struct gw_conn *c, const uint8_t *p,
                                           size_t n)
 {
-    enum gw_sent sent = c->next;
-
-    CHECK(!c->finished && !c->closed && n > 0);
-    c->next = GW_SENT;
-    c->sends++;
-    fake_put(&c->sent, p, n);
-    return sent;
+    assert_true(c->n + n <= FAKE_BYTES);
+    memcpy(c->bytes + c->n, p, n);
+    c->n += n;
+    return c->answer;
 }
 
 static inline void fake_conn_pause(struct gw_conn *c)
 {
-    c->paused = true;
+    c->pauses++;
 }
 
 static inline void fake_conn_resume(struct gw_conn *c)
 {
-    c->paused = false;
+    c->resumes++;
 }
 
 static inline void fake_conn_finish(struct gw_conn *c)
 {
-    c->finished = true;
+    c->finishes++;
 }
 
-static inline void fake_conn_close(struct gw_conn *c)
+static inline struct gw_tls *fake_tls_new(const struct gw_tls_options *o,
+                                          char *err, size_t cap)
 {
-    c->closed = true;
-}
-
-static inline struct gw_timer *fake_timer(struct gw_session *s, uint32_t ms,
-                                          void (*fn)(void *arg), void *arg)
-{
-    for (int i = 0; i < FAKE_TIMERS; i++) {
-        if (s->timers[i].ms != 0)
-            continue;
-        s->timers[i] = (struct gw_timer){ms, fn, arg};
-        return &s->timers[i];
+    snprintf(fake_tls, sizeof fake_tls, "%s %s %s %s %d", o->sni ? o->sni : "",
+             o->ca ? o->ca : "", o->cert ? o->cert : "", o->key ? o->key : "",
+             o->insecure);
+    if (o->ca && strcmp(o->ca, "bad.pem") == 0) {
+        snprintf(err, cap, "bad.pem: no use");
+        return NULL;
     }
-    return NULL;
+    fake_tls_live++;
+    return (struct gw_tls *)(void *)fake_tls;
 }
 
-static inline void fake_timer_cancel(struct gw_timer *t)
+static inline void fake_tls_free(struct gw_tls *t)
 {
-    CHECK(t->ms != 0);
-    t->ms = 0;
+    assert_ptr_equal(t, fake_tls);
+    fake_tls_live--;
 }
 
-/* The one timer that is set: its time has come. */
-static inline uint32_t fake_timer_fire(struct gw_session *s)
+/* A fresh start. */
+static inline void fake_begin(void)
 {
-    for (int i = 0; i < FAKE_TIMERS; i++) {
-        struct gw_timer t = s->timers[i];
-        if (t.ms == 0)
-            continue;
-        s->timers[i].ms = 0;
-        t.fn(t.arg);
-        return t.ms;
+    memset(&fake_session, 0, sizeof fake_session);
+    memset(&fake_conn, 0, sizeof fake_conn);
+    fake_host = (struct gw_host){
+        .abi = GW_ABI,
+        .size = sizeof(struct gw_host),
+        .accept = fake_accept,
+        .refuse = fake_refuse,
+        .send = fake_send,
+        .send_inplace = fake_send_inplace,
+        .pause = fake_pause,
+        .resume = fake_resume,
+        .close = fake_close,
+        .dial = fake_dial,
+        .conn_send = fake_conn_send,
+        .conn_pause = fake_conn_pause,
+        .conn_resume = fake_conn_resume,
+        .conn_finish = fake_conn_finish,
+        .tls_new = fake_tls_new,
+        .tls_free = fake_tls_free,
+        .utf8 = bridge_host.utf8,
+    };
+}
+
+/* A route of `b` with options "name=value&name=value", or NULL with err. */
+static inline void *fake_route(const struct gw_bridge *b, const char *scheme,
+                               const char *address, const char *options,
+                               char *err, size_t cap)
+{
+    struct option_text given[16] = {0};
+    struct gw_value *values = NULL;
+    struct err e;
+    size_t n = 0;
+
+    for (const char *p = options; *p; n++) {
+        size_t name = strcspn(p, "="), all = strcspn(p, "&");
+        given[n] = (struct option_text){
+            {p, name}, {p + name + 1, all - name - 1}, false};
+        p += all + (p[all] == '&');
     }
-    return 0;
+    if (options_parse(b, given, n, NULL, &values, &e) < 0)
+        fail_msg("%s", e.text);
+    const struct gw_target t = {scheme, address, values};
+    void *route = NULL;
+    int status = b->route_open(&fake_host, &t, &route, err, cap);
+    options_free(b, values);
+    return status < 0 ? NULL : route;
 }
 
-static inline void fake_log(struct gw_session *s, enum gw_severity severity,
-                            const char *event, const char *text)
+/* The text of message i. */
+static inline const char *fake_message(size_t i)
 {
-    (void)s, (void)severity;
-    CHECK(event && text);
+    static char text[4096];
+    assert_true(i < fake_session.n_messages);
+    size_t n = min_size(fake_session.messages[i].n, sizeof text - 1);
+    memcpy(text, fake_session.bytes + fake_session.messages[i].at, n);
+    text[n] = '\0';
+    return text;
 }
 
-static inline void fake_count(struct gw_session *s, unsigned counter,
-                              uint64_t n)
+/* Give bytes to a callback as gangway does: with scratch before them, in
+ * memory of just that size. */
+static inline void fake_data(void (*data)(void *ctx, uint8_t *p, size_t n),
+                             void *ctx, const void *p, size_t n)
 {
-    CHECK(counter < FAKE_COUNTERS);
-    s->counts[counter] += n;
-}
-
-static const struct gw_host fake_host = {
-    .abi = GW_ABI,
-    .size = sizeof(struct gw_host),
-    .template_check = fake_template_check,
-    .template_fill = fake_template_fill,
-    .accept = fake_accept,
-    .refuse = fake_refuse,
-    .send = fake_send,
-    .send_inplace = fake_send_inplace,
-    .pause = fake_pause,
-    .resume = fake_resume,
-    .close = fake_close,
-    .dial = fake_dial,
-    .conn_send = fake_conn_send,
-    .conn_pause = fake_conn_pause,
-    .conn_resume = fake_conn_resume,
-    .conn_finish = fake_conn_finish,
-    .conn_close = fake_conn_close,
-    .timer = fake_timer,
-    .timer_cancel = fake_timer_cancel,
-    .log = fake_log,
-    .count = fake_count,
-};
-
-/* Bytes from the backend, with scratch bytes before them. */
-static inline void fake_conn_data(struct gw_session *s, const uint8_t *p,
-                                  size_t n)
-{
-    uint8_t *room = malloc(GW_HEADROOM + n);
-
-    CHECK(room);
-    memcpy(room + GW_HEADROOM, p, n);
-    s->conn.events->data(s->conn.ctx, room + GW_HEADROOM, n);
-    free(room);
-}
-
-static inline void fake_session_fini(struct gw_session *s)
-{
-    fake_clear(&s->sent);
-    fake_clear(&s->conn.sent);
+    uint8_t *read = malloc(GW_HEADROOM + n);
+    assert_non_null(read);
+    memset(read, 0xDD, GW_HEADROOM);
+    memcpy(read + GW_HEADROOM, p, n);
+    data(ctx, read + GW_HEADROOM, n);
+    free(read);
 }
 
 #endif
