@@ -57,7 +57,9 @@ struct client {
     size_t n_subs;
     struct waiting *waiting; /* utlist */
     size_t n_waiting, waiting_bytes;
-    bool full; /* the session takes no more for now */
+    struct publisher *publisher;
+    bool full;    /* the session takes no more for now */
+    bool crowded; /* not read: too many of its publishes are under way */
     bool closing, joined;
     uint64_t mark;             /* of the message that it hears */
     struct subscription *best; /* the subscription it hears it by */
@@ -87,6 +89,7 @@ void client_message(struct client *c, struct subscription *sub,
                     struct message *m);
 void client_granted(struct subscription *sub, int granted);
 void client_published(struct client *c, uint32_t id, int qos, int reason);
+void client_room(struct client *c);
 void client_state(struct client *c, bool up);
 
 /* deliver.c: to the session, now or when it takes more. */

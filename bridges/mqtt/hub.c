@@ -194,44 +194,115 @@ struct publish *publish_new(struct text topic, struct text payload, int qos,
     return p;
 }
 
+static size_t publish_size(const struct publish *p)
+{
+    return sizeof *p + p->topic.n + p->payload.n;
+}
+
+struct publisher *publisher_new(unsigned shard, uint64_t client)
+{
+    struct publisher *by = calloc(1, sizeof *by);
+    if (by) {
+        by->refs = 1;
+        by->shard = shard;
+        by->client = client;
+    }
+    return by;
+}
+
+static void publisher_unref(struct publisher *by)
+{
+    if (--by->refs == 0)
+        free(by);
+}
+
+void publisher_close(struct hub *h, struct publisher *by)
+{
+    pthread_mutex_lock(&h->lock);
+    by->client = 0;
+    publisher_unref(by);
+    pthread_mutex_unlock(&h->lock);
+}
+
+static bool share_used(const struct publisher *by, unsigned part)
+{
+    return by->n >= HUB_SHARE_MAX / part || by->bytes >= HUB_SHARE_BYTES / part;
+}
+
+/* One more of a session. With the lock. */
+static void share_take(struct publish *p)
+{
+    if (!p->by)
+        return;
+    p->by->refs++;
+    p->by->n++;
+    p->by->bytes += publish_size(p);
+}
+
+static void publish_free(struct hub *h, struct publish *p)
+{
+    struct publisher *by = p->by;
+
+    if (by) {
+        by->n--;
+        by->bytes -= publish_size(p);
+        struct event *e = by->crowded && by->client && !share_used(by, 2)
+                              ? event_new(EVENT_ROOM)
+                              : NULL;
+        if (e) {
+            by->crowded = false;
+            e->client = by->client;
+            shard_push(h->shards[by->shard], e);
+        }
+        publisher_unref(by);
+    }
+    free(p);
+}
+
 /* Tell the publisher, if it wants to know; free. With the lock. */
 static void publish_end(struct hub *h, struct publish *p, int reason)
 {
     if (reason != 0)
         h->host->add(h->settings->bridge, COUNTER_PUBLISH_FAILED, 1);
-    struct event *e = p->client && p->has_id ? event_new(EVENT_ACK) : NULL;
+    bool tell = p->by && p->by->client && p->has_id;
+    struct event *e = tell ? event_new(EVENT_ACK) : NULL;
     if (e) {
-        e->client = p->client;
+        e->client = p->by->client;
         e->id = p->id;
         e->has_id = p->has_id;
         e->qos = p->qos;
         e->value = reason;
-        shard_push(h->shards[p->shard], e);
+        shard_push(h->shards[p->by->shard], e);
     }
-    free(p);
+    publish_free(h, p);
 }
 
 int hub_publish(struct hub *h, struct publish *p)
 {
     const struct hub_settings *s = h->settings;
-    size_t n = sizeof *p + p->topic.n + p->payload.n;
+    size_t n = publish_size(p);
+    bool crowded = false;
 
     pthread_mutex_lock(&h->lock);
     bool room = h->n_waiting < s->hold_max &&
                 h->waiting_bytes + n <= s->hold_bytes &&
-                (h->up || s->hold_ms > 0);
+                (h->up || (s->hold_ms > 0 && !(p->by && share_used(p->by, 1))));
     if (room) {
+        share_take(p);
         p->held_at = now_s();
         *h->last = p;
         h->last = &p->next;
         h->n_waiting++;
         h->waiting_bytes += n;
+        crowded = h->up && p->by && share_used(p->by, 1);
+        if (crowded)
+            p->by->crowded = true;
         pthread_cond_signal(&h->wake);
     }
     pthread_mutex_unlock(&h->lock);
     if (!room)
         free(p);
-    return room ? 0 : -1;
+    return room ? crowded : -1;
 }
 
 static struct publish *take_publish(struct hub *h)
@@ -242,7 +313,7 @@ static struct publish *take_publish(struct hub *h)
         h->last = &h->first;
     p->next = NULL;
     h->n_waiting--;
-    h->waiting_bytes -= sizeof *p + p->topic.n + p->payload.n;
+    h->waiting_bytes -= publish_size(p);
     return p;
 }
 
@@ -253,7 +324,7 @@ static void return_publish(struct hub *h, struct publish *p)
         h->last = &p->next;
     h->first = p;
     h->n_waiting++;
-    h->waiting_bytes += sizeof *p + p->topic.n + p->payload.n;
+    h->waiting_bytes += publish_size(p);
 }
 
 /* ---- the upstream's events --------------------------------------------- */
@@ -671,8 +742,12 @@ static void hub_free(struct hub *h)
         trie_each(h->interests, free_interest, NULL);
         trie_free(h->interests);
     }
-    while (h->first)
-        free(take_publish(h));
+    while (h->first) {
+        struct publish *p = take_publish(h);
+        if (p->by)
+            publisher_unref(p->by);
+        free(p);
+    }
     pthread_mutex_destroy(&h->lock);
     pthread_cond_destroy(&h->wake);
     if (h->release)

@@ -15,6 +15,8 @@ enum {
     HUB_LINGER_MS = 10000, /* from the last use of a filter to UNSUBSCRIBE */
     HUB_REFUSED_MS = 2000, /* so long a broker's refusal stands */
     HUB_REFRESH_MS = 250,  /* between two SUBSCRIBEs for retained messages */
+    HUB_SHARE_MAX = 256,   /* publishes of one session under way */
+    HUB_SHARE_BYTES = 256 << 10,
 };
 
 struct shard;
@@ -60,11 +62,24 @@ void hub_unwant(struct hub *h, unsigned shard, struct text filter);
 
 bool hub_is_up(struct hub *h);
 
+/* A session's share of the queue, so that none has it all. The hub's lock
+ * guards it. */
+struct publisher {
+    unsigned refs; /* the session, and each of its publishes */
+    unsigned shard, n;
+    size_t bytes;
+    uint64_t client; /* 0: it has gone */
+    bool crowded;    /* it is to be told when there is room */
+};
+
+/* NULL: out of memory. */
+struct publisher *publisher_new(unsigned shard, uint64_t client);
+void publisher_close(struct hub *h, struct publisher *by);
+
 /* A publish on its way; the hub frees it. */
 struct publish {
     struct publish *next;
-    unsigned shard;
-    uint64_t client; /* who is told of the end; 0: nobody */
+    struct publisher *by; /* NULL: the gateway itself; nobody is told */
     uint32_t id;
     bool has_id, retain;
     int qos;
@@ -76,8 +91,9 @@ struct publish {
 struct publish *publish_new(struct text topic, struct text payload, int qos,
                             bool retain);
 
-/* 0: taken. -1: the queue is full, or the broker is away and publishes are
- * not held; p is freed. */
+/* 0: taken. 1: taken, but the session should send no more until an event
+ * EVENT_ROOM, or until the broker is away. -1: the queue is full, or the
+ * broker is away and publishes are not held; p is freed. */
 int hub_publish(struct hub *h, struct publish *p);
 
 #endif

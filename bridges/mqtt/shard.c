@@ -179,12 +179,25 @@ static void on_epoch(struct shard *s, const struct event *e)
     }
 }
 
-static void on_ack(struct shard *s, const struct event *e)
+static struct client *client_by_id(struct shard *s, uint64_t id)
 {
     struct client *c;
-    HASH_FIND(hh, s->clients, &e->client, sizeof e->client, c);
+    HASH_FIND(hh, s->clients, &id, sizeof id, c);
+    return c;
+}
+
+static void on_ack(struct shard *s, const struct event *e)
+{
+    struct client *c = client_by_id(s, e->client);
     if (c)
         client_published(c, e->id, e->qos, e->value);
+}
+
+static void on_room(struct shard *s, const struct event *e)
+{
+    struct client *c = client_by_id(s, e->client);
+    if (c)
+        client_room(c);
 }
 
 static void on_state(struct shard *s, bool up)
@@ -214,6 +227,9 @@ static void shard_wake(void *arg)
             break;
         case EVENT_ACK:
             on_ack(s, e);
+            break;
+        case EVENT_ROOM:
+            on_room(s, e);
             break;
         case EVENT_STATE:
             on_state(s, e->value);

@@ -24,6 +24,7 @@ enum event_kind {
     EVENT_EPOCH,   /* filter_id: SUBSCRIBE goes out, retained messages follow;
                       value: it is for a broker that was away */
     EVENT_ACK,     /* client, id, has_id, qos; value: 0 or what went wrong */
+    EVENT_ROOM,    /* client: it may publish again */
     EVENT_STATE,   /* value: up */
 };
 

@@ -141,8 +141,20 @@ void client_published(struct client *c, uint32_t id, int qos, int reason)
                               : "the broker could not be reached");
 }
 
+void client_room(struct client *c)
+{
+    if (!c->crowded)
+        return;
+    c->crowded = false;
+    if (!c->full)
+        host_of(c)->resume(c->session);
+}
+
+/* While the broker is away nothing is waited for: what has no room fails. */
 void client_state(struct client *c, bool up)
 {
+    if (!up)
+        client_room(c);
     char out[ENVELOPE_ANSWER_MAX];
     answer(c, out, envelope_state(out, sizeof out, up));
 }
@@ -256,15 +268,19 @@ static enum envelope_error publish(struct client *c, struct text topic,
     struct publish *p = publish_new(topic, payload, qos, retain);
     if (!p)
         return ERR_INTERNAL;
+    p->by = c->publisher;
     if (e && e->has_id) {
-        p->shard = c->shard->index;
-        p->client = c->id;
         p->has_id = true;
         p->id = e->id;
     }
     *why = "the broker is away, or too many publishes wait for it";
-    if (hub_publish(c->hub, p) < 0)
+    int taken = hub_publish(c->hub, p);
+    if (taken < 0)
         return ERR_UNAVAILABLE;
+    if (taken > 0) {
+        c->crowded = true;
+        host_of(c)->pause(c->session);
+    }
     host_of(c)->count(c->session, COUNTER_PUBLISHED, 1);
     return ERR_COUNT;
 }
@@ -373,7 +389,8 @@ void topics_drained(void *state)
 {
     struct client *c = state;
     deliver_drained(c);
-    host_of(c)->resume(c->session);
+    if (!c->crowded)
+        host_of(c)->resume(c->session);
 }
 
 /* ---- life -------------------------------------------------------------- */
@@ -495,12 +512,13 @@ void *topics_open(struct gw_session *s, struct topics_route *r,
     c->session = s;
     c->dialect = dialect_of(req->subprotocol);
     c->shard = hub_shard(c->hub, r->host->worker(s));
-    if (!c->shard) {
+    c->id = c->shard ? ++c->shard->last_client : 0;
+    c->publisher = c->shard ? publisher_new(c->shard->index, c->id) : NULL;
+    if (!c->publisher) {
         free(c);
         return NULL;
     }
     hub_ref(c->hub);
-    c->id = ++c->shard->last_client;
     snprintf(c->session_id, sizeof c->session_id, "%u-%llu", c->shard->index,
              (unsigned long long)c->id);
     HASH_ADD(hh, c->shard->clients, id, sizeof c->id, c);
@@ -543,6 +561,7 @@ void topics_close(void *state)
     while (c->subs)
         unsubscribe(c, c->subs);
     HASH_DELETE(hh, c->shard->clients, c);
+    publisher_close(hub, c->publisher);
     free(c->grants);
     free(c->publish);
     free(c->presence);
