@@ -22,14 +22,14 @@ test=(
     libcmocka-dev clang libclang-rt-dev clang-format clang-tidy cppcheck
     yamllint man-db
     # end to end
-    openssl procps iproute2 curl command:promtool=prometheus
+    git openssl procps iproute2 curl command:promtool=prometheus
     python3 python3-pytest python3-yaml
     python3-websockets python3-wsproto python3-autobahn python3-jsonschema
     command:node=nodejs command:npm=npm
     # real services, and the programs that speak to them
     openssh-server openssh-client socat
     redis-server redis-tools postgresql
-    ngircd python3-paho-mqtt inetutils-telnetd
+    ngircd mosquitto-clients python3-paho-mqtt inetutils-telnetd
     # browsers, and a screen to look at with one
     chromium firefox-esr novnc tigervnc-standalone-server x11-xserver-utils
 )
