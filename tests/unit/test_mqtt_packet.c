@@ -360,15 +360,15 @@ static void test_steps_end_between_packets(void **state)
     assert_int_equal(mqtt_reader_next(&r, &in, end, &ev), MQTT_GOT_MORE);
 }
 
+#define PUBLISH_5_Q1 "32 0b 00 01 78 00 09 00 61 62 63 64 65"
+#define SUBSCRIBE_5  "82 09 00 01 00 00 03 61 2f 23 01"
+
 static void test_random_streams(void **state)
 {
-    static const char *const packets[] = {PUBLISH_5,
-                                          "32 0b 00 01 78 00 09 00 "
-                                          "61 62 63 64 65",
-                                          "82 09 00 01 00 00 03 61 2f 23 01",
-                                          PINGREQ,
-                                          "40 04 00 07 10 00",
-                                          "f0 00"};
+    static const char *const packets[] = {
+        PUBLISH_5, PUBLISH_5_Q1,        SUBSCRIBE_5,
+        PINGREQ,   "40 04 00 07 10 00", "f0 00",
+    };
     (void)state;
 
     for (uint32_t seed = 0; seed < 200; seed++) {
