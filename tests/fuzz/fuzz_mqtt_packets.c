@@ -4,7 +4,7 @@
  * says which route, the second how input is cut; then pieces follow, each with
  * two bytes before it: whose it is, and its size. */
 #include "../../bridges/mqtt/packets.h"
-#include "../unit/fake_host.h"
+#include "../unit/mqtt_host.h"
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size);
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* test_mqtt_packets.c - a session of an MQTT client between a client and a
  * broker that the test plays both. */
-#include "fake_host.h"
 #include "hex.h"
+#include "mqtt_host.h"
 
 #include "../../bridges/mqtt/packets.h"
 
