@@ -3,7 +3,7 @@
 // protocol gangway.v1.json (PROTOCOL.md), with no dependencies.
 //
 //   const bus = connect("wss://host/topics");
-//   const lamps = bus.subscribe("lamp/+", (m) => show(m.topic, m.data));
+//   await bus.subscribe("lamp/+", (m) => show(m.topic, m.data)).ready;
 //   await bus.publish("lamp/3", { on: true }, { qos: 1 });
 //
 // It reconnects as the close code asks for, and subscribes again. A publish is

@@ -19,6 +19,7 @@ from backends import Server, echo
 from gangway import BINARY, ROOT, Place
 from ops import metrics
 from rawws import RawWs, ask, request
+from topics import Topics
 
 DOCUMENTS = ["README.md", "CONTRIBUTING.md", "bridges/README.md"]
 MANUAL = "gateway/gangway.8.scd"
@@ -51,14 +52,20 @@ def sshd():
         yield server
 
 
+@pytest.fixture(scope="module")
+def broker():
+    with services.mosquitto() as port:
+        yield port
+
+
 @pytest.fixture
-def world(tmp_path, server_pair, authority, sshd, request):
+def world(tmp_path, server_pair, authority, sshd, broker, request):
     page = tmp_path / "novnc"
     page.mkdir()
     (page / "vnc.html").write_text("<!doctype html><title>noVNC</title>")
     with services.place() as short:
         with Server(echo) as tcp, Server(echo, path=short / "echo") as unix:
-            backends = {"5900": tcp.port, "22": sshd.port}
+            backends = {"5900": tcp.port, "22": sshd.port, "1883": broker}
             w = documents.World(
                 tmp_path, backends, server_pair, authority, sshd, unix.path, page
             )
@@ -127,6 +134,56 @@ def after_relay(world):
         ws.closed()
 
 
+CONNECT = b"\x10\x0e\0\4MQTT\4\2\0\0\0\2me"
+
+# What a page has that Node has not.
+PAGE = """\
+import WebSocket from %s;
+globalThis.WebSocket = WebSocket;
+globalThis.show = (...values) => {
+  console.log(...values.map((v) => JSON.stringify(v)));
+  process.exit();
+};
+await import("./page.mjs");
+"""
+
+
+def after_web_app(world):
+    """All kinds of client; the snippet as it stands, in Node."""
+    place = Place("ws", "127.0.0.1", world.port("8080"))
+    with RawWs(place, subprotocols=("mqtt",)) as packets:
+        packets.binary(CONNECT)
+        assert packets.recv_message() == (2, b"\x20\2\0\0")
+    with Topics(place) as page:
+        page.sub("news/sports/+")
+        assert page.refused(op="pub", topic="news/x", text="x") == "forbidden"
+        assert page.refused(op="sub", topic="#") == "forbidden"
+    shutil.copy(ROOT / "bridges/mqtt/gangway.mjs", world.directory)
+    snippet = world.directory / "page.mjs"
+    snippet.write_text(world.adapt(snippet.read_text()))
+    library = ROOT / "tests/browser/node_modules/ws/wrapper.mjs"
+    (world.directory / "run.mjs").write_text(PAGE % json.dumps(str(library)))
+    done = subprocess.run(
+        [services.program("node"), "run.mjs"],
+        cwd=world.directory, capture_output=True, text=True, timeout=30, check=False,
+    )  # fmt: skip
+    assert done.stdout == '"chat/kitchen" {"from":"me","text":"dinner?"}\n', done
+
+
+def after_rooms(world):
+    place = Place("ws", "127.0.0.1", world.port("8080"))
+    assert status(world, "8080", "/") == 400  # no room
+    with RawWs(place, "/?room=hall", subprotocols=("mqtt",)) as packets:
+        packets.binary(CONNECT)
+        assert packets.recv_message() == (2, b"\x20\2\0\0")
+    with Topics(place, "/?room=hall") as page:
+        page.sub("chat/hall/#")
+        page.pub("chat/hall/door", data={"open": True}, qos=1)
+        assert page.message()["data"] == {"open": True}
+        assert page.refused(op="sub", topic="chat/bath/#") == "forbidden"
+        page.sub("news/#")
+
+
 def after_failover(world):
     """Nobody listens on the first backend's port; lines end as they should."""
     talk(world, "8080", "/", text="a line")
@@ -143,6 +200,7 @@ def after_rewriting(world):
 AFTER = {
     "README.md: A remote desktop in the browser": after_desktop,
     "README.md: Many services behind one certificate": after_services,
+    "README.md: Bridge a web app to a broker in one line": after_web_app,
     "README.md: PostgreSQL from the browser": after_database,
     "README.md: A service that stays up": after_reload,
     "bridges/README.md: One with a backend": after_relay,
@@ -150,6 +208,7 @@ AFTER = {
     f"{MANUAL}: A remote desktop in the browser": after_desktop,
     f"{MANUAL}: Two backends, the second if the first does not answer; lines as messages":
         after_failover,
+    f"{MANUAL}: everything below news, and talk in their room": after_rooms,
 }
 
 
@@ -281,6 +340,82 @@ def test_manual_has_every_option_of_the_stream_bridge():
     for name, values in options.items():
         if values != "NULL":
             assert told[name] == values.strip('"')
+
+
+OPTION = re.compile(
+    r'\{\s*"(\w+)",\s*GW_OPT_(\w+),\s*(NULL|"[^"]*"),\s*(NULL|"[^"]*"),'
+)
+TOPIC_SECTIONS = {
+    "mqtt": ["mqtt, mqtts and local", "mqtt and mqtts: packets", "mqtt and mqtts: TLS and the pool"],
+    "local": ["mqtt, mqtts and local", "local"],
+}
+
+
+def topic_options(file):
+    """{name: (words of an enum, default)} of a bridge's table."""
+    header = (ROOT / "bridges/mqtt/topics_route.h").read_text().replace("\\\n", "\n")
+    source = (ROOT / "bridges/mqtt" / file).read_text()
+    assert "TOPICS_OPTIONS,\n" in source
+    return {
+        name: tuple(None if v == "NULL" else v.strip('"') for v in (words, standard))
+        for name, _, words, standard in OPTION.findall(source + header)
+    }
+
+
+def told_options(titles):
+    """{name: (its values, its paragraph)} of sections of the manual."""
+    told = {}
+    for title in titles:
+        section = manual().split(f"## Options of {title} *")[1]
+        section = "*" + re.split(r" #+ [A-Z]", section)[0]
+        for names, text in re.findall(r"((?:\*\w+\*=\S+ )+)(.*?)(?=\*\w+\*=|$)", section):
+            for name, values in re.findall(r"\*(\w+)\*=(\S+?),? ", names):
+                told[name] = (values.strip("_"), text)
+    return told
+
+
+@pytest.mark.parametrize("bridge, file", [("mqtt", "mqtt.c"), ("local", "local_bridge.c")])
+def test_manual_has_every_option_of_topics(bridge, file):
+    options = topic_options(file)
+    assert {"allow", "slow", "hold_bytes"} <= set(options)
+    told = told_options(TOPIC_SECTIONS[bridge])
+    assert set(told) == set(options)
+    for name, (words, standard) in options.items():
+        if words:
+            assert told[name][0] == words
+        if standard:
+            default = re.search(r"Default: (.*?)\.(?= |$)", told[name][1])
+            assert default and standard in default[1].split(", "), name
+
+
+def test_the_protocol_page_has_the_limits():
+    """Its table of limits, held against the options."""
+    page = (ROOT / "bridges/mqtt/PROTOCOL.md").read_text().split("## Limits")[1]
+    options = topic_options("mqtt.c")
+    rows = re.findall(r"^\|[^|]*?((?:`\w+`(?:, )?)+) \| ([^|]+) \|", page, re.M)
+    assert len(rows) >= 4
+    for names, values in rows:
+        names, values = re.findall(r"`(\w+)`", names), values.split(", ")
+        if names == ["data"]:
+            continue  # how deep it may be nested is no option
+        assert [options[n][1] for n in names] == [v.replace(" ", "") for v in values]
+
+
+def test_manual_has_every_variable_of_the_environment():
+    found = set()
+    for folder in ("gateway", "bridges"):
+        for source in (ROOT / folder).rglob("*.c"):
+            found |= set(re.findall(r'getenv\("(\w+)"\)', source.read_text()))
+    section = manual().split("# ENVIRONMENT")[1].split("# EXIT STATUS")[0]
+    assert found == {w for w in re.findall(r"\*(\w+)\*", section) if w.isupper()} - {"TOPICS"}
+
+
+def test_the_example_of_a_broker_loads(tmp_path, server_pair):
+    """With certificates of ours: also what only a bridge can check."""
+    text = (ROOT / "conf/examples/mqtt.yaml").read_text()
+    text = text.replace("fullchain.pem", str(server_pair.certificate))
+    (tmp_path / "mqtt.yaml").write_text(text.replace("privkey.pem", str(server_pair.key)))
+    assert "good: 1 listener, 3 routes" in output("--check", "--config", str(tmp_path / "mqtt.yaml"))
 
 
 def test_manual_has_every_end():
