@@ -486,7 +486,7 @@ int main(int argc, char **argv)
         a.generation = generation_new(s, &a.registry, &err);
     }
     if (!a.generation) {
-        fprintf(stderr, "gangway: %s\n", err.text);
+        fprintf(stderr, "%s\n", err.text); /* a line for each error */
         return EXIT_BAD_CONFIG;
     }
     if (action == SETTINGS_CHECK) {

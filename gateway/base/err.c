@@ -44,3 +44,16 @@ int err_prepend(struct err *e, const char *fmt, ...)
     memcpy(e->text, fresh.text, used + 1);
     return -1;
 }
+
+int err_also(struct err *all, const struct err *one)
+{
+    size_t used = strlen(all->text);
+    size_t n = strlen(one->text);
+
+    if (used + 1 + n >= sizeof all->text)
+        return -1; /* there is enough to mend already */
+    if (used > 0)
+        all->text[used++] = '\n';
+    memcpy(all->text + used, one->text, n + 1);
+    return -1;
+}

@@ -10,7 +10,7 @@
 #include "base.h"
 
 struct err {
-    char text[1024]; /* NUL-terminated; longer texts are cut */
+    char text[4096]; /* NUL-terminated; longer texts are cut */
 };
 
 /* Replace the text. Returns -1, so that `return err_set(...)` reads well. */
@@ -18,5 +18,9 @@ int err_set(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
 
 /* Put "context: " before the text. Returns -1. */
 int err_prepend(struct err *e, const char *fmt, ...) PRINTF_LIKE(2, 3);
+
+/* Put `one` behind what `all` holds already, on a line of its own: for checks
+ * that go on after an error. Returns -1. */
+int err_also(struct err *all, const struct err *one);
 
 #endif

@@ -4,22 +4,42 @@
 
 #include <stdlib.h>
 
-static int generation_tls(struct generation *g, struct err *err)
+/* Every listener's certificates; all that is wrong is told. */
+static int generation_tls(struct generation *g, struct err *all)
 {
     const struct settings *s = g->settings;
+    struct err err;
+    int status = 0;
 
-    g->tls = calloc(s->n_listeners + 1, sizeof *g->tls);
-    if (!g->tls)
-        return err_set(err, "out of memory");
+    g->tls = calloc(s->n_listeners + 1, sizeof(struct tls_server *));
+    if (!g->tls) {
+        err_set(&err, "out of memory");
+        return err_also(all, &err);
+    }
     for (size_t i = 0; i < s->n_listeners; i++) {
         const struct listener_settings *l = &s->listeners[i];
-        if (!l->tls)
+        if (!l->tls || (g->tls[i] = tls_server_new(&l->tls_settings, &err)))
             continue;
-        g->tls[i] = tls_server_new(&l->tls_settings, err);
-        if (!g->tls[i])
-            return err_prepend(err, "%s: listener %s", l->where, l->url);
+        err_prepend(&err, "%s: listener %s", l->where, l->url);
+        status = err_also(all, &err);
     }
-    return 0;
+    return status;
+}
+
+/* All parts are built, for all their errors to come in one run. */
+static int generation_build(struct generation *g,
+                            const struct registry *bridges, struct err *all)
+{
+    struct err err;
+    int status = 0;
+
+    g->allow = allow_list_new(&g->settings->allow_targets, &err);
+    if (!g->allow)
+        return err_also(all, &err); /* routes cannot be judged without it */
+    status |= generation_tls(g, all);
+    if (router_init(&g->router, g->settings, bridges, g->allow, &err) < 0)
+        status |= err_also(all, &err);
+    return status;
 }
 
 struct generation *generation_new(struct settings *s,
@@ -44,9 +64,8 @@ struct generation *generation_new(struct settings *s,
         .linger_ms = s->timeouts.linger,
         .write_stall_ms = s->timeouts.write_stall,
     };
-    g->allow = allow_list_new(&s->allow_targets, err);
-    if (!g->allow || generation_tls(g, err) < 0 ||
-        router_init(&g->router, s, bridges, g->allow, err) < 0) {
+    err->text[0] = '\0';
+    if (generation_build(g, bridges, err) < 0) {
         generation_unref(g);
         return NULL;
     }

@@ -22,7 +22,8 @@ struct generation {
     struct h1_rules rules;
 };
 
-/* Takes s over, also on failure. One reference. NULL with err set. */
+/* Takes s over, also on failure. One reference. NULL with err set, a line for
+ * each thing that is wrong. */
 struct generation *generation_new(struct settings *s,
                                   const struct registry *bridges,
                                   struct err *err);

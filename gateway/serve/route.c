@@ -216,6 +216,29 @@ static int router_sort(struct router *rt, struct err *err)
     return 0;
 }
 
+/* Every route; all that is wrong is told. */
+static int router_fill(struct router *rt, const struct settings *s,
+                       const struct registry *bridges,
+                       const struct allow_list *allow, struct err *all)
+{
+    struct err err;
+    int status = 0;
+
+    for (size_t i = 0; i < s->n_routes; i++) {
+        const struct route_settings *r = &s->routes[i];
+        if (route_add(rt, r, s, bridges, allow, &err) == 0)
+            continue;
+        err_prepend(&err, "%s: route %s%s", r->where, r->host ? r->host : "",
+                    r->path);
+        status = err_also(all, &err);
+    }
+    if (s->web && route_static(rt, NULL, "/", s->web, NULL, &err) < 0) {
+        err_prepend(&err, "web");
+        status = err_also(all, &err);
+    }
+    return status;
+}
+
 int router_init(struct router *rt, const struct settings *s,
                 const struct registry *bridges, const struct allow_list *allow,
                 struct err *err)
@@ -224,16 +247,8 @@ int router_init(struct router *rt, const struct settings *s,
     rt->routes = calloc(2 * s->n_routes + 2, sizeof *rt->routes);
     if (!rt->routes)
         return err_set(err, "out of memory");
-    for (size_t i = 0; i < s->n_routes; i++)
-        if (route_add(rt, &s->routes[i], s, bridges, allow, err) < 0) {
-            err_prepend(err, "%s: route %s%s", s->routes[i].where,
-                        s->routes[i].host ? s->routes[i].host : "",
-                        s->routes[i].path);
-            router_fini(rt);
-            return -1;
-        }
-    if ((s->web && route_static(rt, NULL, "/", s->web, NULL, err) < 0 &&
-         err_prepend(err, "web") < 0) ||
+    err->text[0] = '\0';
+    if (router_fill(rt, s, bridges, allow, err) < 0 ||
         router_sort(rt, err) < 0) {
         router_fini(rt);
         return -1;

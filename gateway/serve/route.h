@@ -48,7 +48,8 @@ struct route_target {
 
 extern const struct gw_host bridge_host; /* bridge_host.c */
 
-/* Build all routes of `s`. Does no network I/O. 0, or -1 with err. */
+/* Build all routes of `s`. Does no network I/O. 0, or -1 with err: a line for
+ * each route that is wrong. */
 int router_init(struct router *r, const struct settings *s,
                 const struct registry *bridges, const struct allow_list *allow,
                 struct err *err);

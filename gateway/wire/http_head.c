@@ -157,12 +157,44 @@ static bool path_ok(struct slice s)
     return true;
 }
 
-/* origin-form, RFC 9112 section 3.2.1: the only one this server answers. */
+/* Take "scheme://authority" off the front of a target in absolute-form. False:
+ * the authority is empty. */
+static bool cut_authority(struct http_head *h, struct slice *target)
+{
+    static const char *const schemes[] = {"http://", "https://", "ws://",
+                                          "wss://"};
+
+    for (size_t i = 0; i < LEN(schemes); i++) {
+        size_t n = strlen(schemes[i]);
+        if (target->n < n ||
+            !slice_ieq((struct slice){target->p, n}, slice_of(schemes[i])))
+            continue;
+        struct slice rest = {target->p + n, target->n - n};
+        size_t end = 0;
+        while (end < rest.n && rest.p[end] != '/' && rest.p[end] != '?')
+            end++;
+        h->authority = (struct slice){rest.p, end};
+        *target = (struct slice){rest.p + end, rest.n - end};
+        return end > 0;
+    }
+    return true;
+}
+
+/* origin-form, or absolute-form, which a server must take although no client
+ * but a proxy's sends it: RFC 9112 section 3.2. */
 static int parse_target(struct http_head *h, struct slice target)
 {
     for (size_t i = 0; i < target.n; i++)
         if (target.p[i] <= ' ' || target.p[i] > '~' || target.p[i] == '#')
             return BAD_REQUEST;
+    if (!cut_authority(h, &target))
+        return BAD_REQUEST;
+    if (h->authority.n > 0 && (target.n == 0 || target.p[0] == '?')) {
+        h->query = target;
+        cut(&h->query, '?');
+        h->path = slice_of("/");
+        return 0;
+    }
     if (target.n == 0 || target.p[0] != '/')
         return BAD_REQUEST;
     h->query = target;
@@ -249,6 +281,9 @@ static int judge_fields(struct http_head *h)
     h->host = http_head_get(h, "host");
     if (h->host.p ? !host_ok(h->host) : h->minor > 0)
         return BAD_REQUEST;
+    /* Two answers to "which host" are none: section 3.2.2 wants them alike. */
+    if (h->authority.n > 0 && !slice_ieq(h->authority, h->host))
+        return BAD_REQUEST;
 
     struct slice length = http_head_get(h, "content-length");
     if (!length.p)
@@ -265,7 +300,7 @@ int http_head_parse(struct http_head *h, const char *p, size_t n,
     int size = scan(p, window, scanned);
 
     /* Nothing of a head that fails is to be taken for something. */
-    h->method = h->path = h->query = h->host = (struct slice){0};
+    h->method = h->path = h->query = h->host = h->authority = (struct slice){0};
     h->n_fields = 0;
     if (size == 0 && window == limits->head_bytes)
         return too_long(p, window, limits);

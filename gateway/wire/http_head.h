@@ -24,10 +24,12 @@ struct http_field {
 
 struct http_head {
     struct slice method;
-    struct slice path;  /* begins with '/'; still percent-encoded */
-    struct slice query; /* after '?'; n == 0 if absent */
-    struct slice host;  /* Host field: uri-host with optional port */
-    unsigned minor;     /* HTTP/1.minor: 0 or 1 */
+    struct slice path;      /* begins with '/'; still percent-encoded */
+    struct slice query;     /* after '?'; n == 0 if absent */
+    struct slice host;      /* Host field: uri-host with optional port */
+    struct slice authority; /* of a target in absolute-form, which must say the
+                               same as Host; n == 0: none */
+    unsigned minor;         /* HTTP/1.minor: 0 or 1 */
     struct http_field fields[HTTP_FIELDS_MAX];
     size_t n_fields;
 };

@@ -266,6 +266,34 @@ def test_all_errors_in_one_run(tmp_path):
     assert "did you mean 'target'" in done.err
 
 
+def test_all_errors_of_what_settings_name_in_one_run(tmp_path):
+    """Not the text of the file, but what it leads to: each with its place."""
+    config = tmp_path / "bad.yaml"
+    config.write_text(
+        "listeners:\n"
+        "  - url: wss://127.0.0.1:0\n"
+        "    tls: {certificate: nowhere.pem}\n"
+        "routes:\n"
+        "  - {path: /a, target: 'tcp://x'}\n"
+        "  - {path: /b, target: 'nope://x:1'}\n"
+        "  - {path: /c, target: 'tcp://x:1?mode=foo'}\n"
+        f"web: {tmp_path}/missing\n"
+    )
+    done = subprocess.run(
+        [BINARY, "--config", config, "--check"], capture_output=True, text=True
+    )
+    assert done.returncode == 78 and done.stdout == ""
+    lines = done.stderr.splitlines()
+    assert len(lines) == 5, done.stderr
+    for line, where, what in zip(
+        lines,
+        ("bad.yaml:2:5: listener", "bad.yaml:5:5: route /a", "bad.yaml:6:5: route /b",
+         "bad.yaml:7:5: route /c", "web"),
+        ("nowhere.pem: No such file", "no port", "'nope:'", "'mode'", "No such file"),
+    ):
+        assert where in line and what in line
+
+
 def test_many_errors_are_bounded(tmp_path):
     (tmp_path / "c.yaml").write_text("".join(f"key{i}: 1\n" for i in range(500)))
     done = Run("--config", "c.yaml", cwd=tmp_path)

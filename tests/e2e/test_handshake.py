@@ -60,7 +60,7 @@ REFUSED = {
     "HTTP/1": (400, request(version="HTTP/1")),
     "a version in lower case": (400, request(version="http/1.1")),
     "no route": (404, request("/nowhere")),
-    "an absolute target": (400, request("http://localhost/")),
+    "an absolute target for another host": (400, request("http://elsewhere/")),
     "an asterisk": (400, request("*")),
     "a space in the path": (400, request("/a b")),
     "a broken escape": (400, request("/%zz")),

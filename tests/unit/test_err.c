@@ -31,7 +31,7 @@ static void may_quote_itself(void **state)
 
 static void cuts_what_is_too_long(void **state)
 {
-    char big[3000];
+    char big[6000];
     struct err e;
     (void)state;
 
@@ -52,7 +52,7 @@ static void cuts_what_is_too_long(void **state)
 
     /* Every way the seam can lie to the end. */
     for (size_t n = sizeof(e.text) - 12; n < sizeof(e.text) + 2; n++) {
-        char want[3100];
+        char want[6100];
         err_set(&e, "inner");
         err_prepend(&e, "%.*s", (int)n, big);
         memset(want, 'x', n);
@@ -62,9 +62,29 @@ static void cuts_what_is_too_long(void **state)
     }
 }
 
+static void gathers_lines(void **state)
+{
+    struct err all = {.text = ""}, one;
+    (void)state;
+
+    err_set(&one, "first");
+    assert_int_equal(err_also(&all, &one), -1);
+    err_set(&one, "second");
+    err_also(&all, &one);
+    assert_string_equal(all.text, "first\nsecond");
+
+    /* What has no room is left out whole; a line is never cut. */
+    for (int i = 0; i < 2000; i++)
+        err_also(&all, &one);
+    size_t n = strlen(all.text);
+    assert_true(n < sizeof(all.text) && n > sizeof(all.text) - 8);
+    assert_string_equal(all.text + n - 7, "\nsecond");
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
+        cmocka_unit_test(gathers_lines),
         cmocka_unit_test(sets_and_prepends),
         cmocka_unit_test(may_quote_itself),
         cmocka_unit_test(cuts_what_is_too_long),
