@@ -301,7 +301,7 @@ clean:
 
 help:
 	@echo 'all           $(BUILD)/gangway (SAN=address,undefined or thread: a checked one)'
-	@echo 'run           install and build what is missing, then the demo; PORT=$(PORT)'
+	@echo 'run           install and build what is missing, then the demo; PORT=$(PORT) BROKER=$(BROKER)'
 	@echo 'test          everything below that proves something, with a summary'
 	@echo 'unit          unit tests; UNIT=name for one'
 	@echo 'e2e           the real binary against real clients; E2E="-k name"'

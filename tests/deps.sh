@@ -13,8 +13,8 @@ build=(
     libpaho-mqtt-dev
     scdoc
 )
+# The demo, and its broker.
 # shellcheck disable=SC2034 # these are read by name
-# the demo; and its broker
 run=(python3 mosquitto)
 # shellcheck disable=SC2034
 test=(

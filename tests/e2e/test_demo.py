@@ -495,6 +495,7 @@ def test_a_broker_that_goes_is_told(tmp_path):
         browser.until(f"{state}.includes('mosquitto version')")
         os.kill(mosquitto_of(run), signal.SIGKILL)
         browser.until(f"{state}.includes('the broker is away')")
+        run.wait_text(" warn upstream-down ")
         press(browser, "pub-quick", "lamp on, retained")
         browser.until(f"{ANSWER}.includes('unavailable')", seconds=30)
         browser.close()

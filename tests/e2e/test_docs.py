@@ -388,6 +388,49 @@ def test_manual_has_every_option_of_topics(bridge, file):
             assert default and standard in default[1].split(", "), name
 
 
+SHARED = "version keepalive connect_timeout window will_topic will_payload max_payload hold hold_max hold_bytes pool_client_id"
+OTHERS = {
+    "version": "3.1.1", "keepalive": "9s", "connect_timeout": "9s", "window": "9",
+    "will_topic": "gone", "will_payload": "gone", "max_payload": "9KiB", "hold": "9s",
+    "hold_max": "9", "hold_bytes": "9KiB", "pool_client_id": "other",
+}  # fmt: skip
+
+
+@pytest.mark.timeout(120)
+def test_routes_share_what_the_manual_says(gangway, broker):
+    section = manual().split("*Sharing.*")[1].split("## Options")[0].split("*local:*")[0]
+    assert set(re.findall(r"\*(\w+)\*", section)) == set(SHARED.split()) == set(OTHERS)
+    target = f"mqtt://127.0.0.1:{broker}"
+    same = ["", "?queue=9&queue_bytes=9KiB&slow=conflate", "?allow=all:a&presence=a", "?form=b64&qos=1"]
+    routes = {f"/same/{i}": target + options for i, options in enumerate(same)}
+    routes |= {f"/{name}": f"{target}?{name}={value}" for name, value in OTHERS.items()}
+    gw = gangway(routes, args=["--admin", "127.0.0.1:0"])
+    up = 'gangway_bridge_upstreams_up{bridge="mqtt"}'
+    sessions = [Topics(gw, f"/same/{i}") for i in range(len(same))]
+    gw.until(lambda: metrics(gw)[up] == 1, what="one pool")
+    sessions += [Topics(gw, f"/{name}") for name in OTHERS]
+    gw.until(lambda: metrics(gw)[up] == 1 + len(OTHERS), what="a pool for each other one")
+    for session in sessions:
+        session.close()
+
+
+def test_local_routes_share_what_the_manual_says(gangway):
+    names = ["max_payload", "hold", "hold_max", "hold_bytes", "retained_max", "retained_bytes"]
+    values = OTHERS | {"retained_max": "9", "retained_bytes": "9KiB"}
+    routes = {f"/{name}": f"local:?{name}={values[name]}" for name in names}
+    gw = gangway({"/": "local:", "/same": "local:?queue=9&slow=conflate", **routes})
+    with Topics(gw) as one, Topics(gw, "/same") as same:
+        same.sub("a")
+        others = [Topics(gw, path) for path in routes]
+        for other in others:
+            other.sub("a")
+        one.pub("a", data=1)
+        assert same.message()["data"] == 1
+        for other in others:
+            assert other.silent() == []
+            other.close()
+
+
 def test_the_protocol_page_has_the_limits():
     """Its table of limits, held against the options."""
     page = (ROOT / "bridges/mqtt/PROTOCOL.md").read_text().split("## Limits")[1]
