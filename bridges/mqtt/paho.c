@@ -7,6 +7,7 @@
  * seconds and knows nothing of the other client. */
 #include "paho.h"
 
+#include <openssl/crypto.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/random.h>
@@ -314,6 +315,8 @@ static void paho_close(struct upstream *u)
     flush(u);
     send_fail_all(u);
     destroy(u);
+    /* The process may end before this thread has done so by itself. */
+    OPENSSL_thread_stop();
 }
 
 const struct upstream_ops upstream_paho = {
