@@ -13,16 +13,16 @@
 #include <cmocka.h>
 
 static const struct gw_counter one_counters[] = {
-    {"messages", "Messages that \\ were\nsent."},
-    {"only_one", "Only in one."},
+    {"messages", "Messages that \\ were\nsent.", false},
+    {"only_one", "Only in one.", false},
     {"Bad name", "Never written."},
-    {"messages", "The same again: never written."},
-    {NULL, NULL},
+    {"messages", "The same again: never written.", false},
+    {NULL, NULL, false},
 };
 static const struct gw_counter two_counters[] = {
     {"other", NULL},
-    {"messages", "Messages."},
-    {NULL, NULL},
+    {"messages", "Messages.", false},
+    {NULL, NULL, false},
 };
 static const struct gw_bridge one = {.name = "one", .counters = one_counters};
 static const struct gw_bridge none = {.name = "none"};
