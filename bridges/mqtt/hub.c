@@ -9,6 +9,7 @@
 #include "trie.h"
 
 #include <errno.h>
+#include <openssl/crypto.h>
 #include <pthread.h>
 #include <signal.h>
 #include <stdio.h>
@@ -94,8 +95,11 @@ static void living_wait(void)
     pthread_mutex_unlock(&living.lock);
 }
 
+/* What registers last is called first: OpenSSL, which the threads use through
+ * their upstreams, has to be there until they have ended. */
 static void living_register(void)
 {
+    OPENSSL_init_crypto(OPENSSL_INIT_LOAD_CRYPTO_STRINGS, NULL);
     atexit(living_wait);
 }
 
