@@ -15,12 +15,12 @@
 static const struct gw_counter one_counters[] = {
     {"messages", "Messages that \\ were\nsent.", false},
     {"only_one", "Only in one.", false},
-    {"Bad name", "Never written."},
+    {"Bad name", "Never written.", false},
     {"messages", "The same again: never written.", false},
     {NULL, NULL, false},
 };
 static const struct gw_counter two_counters[] = {
-    {"other", NULL},
+    {"other", NULL, false},
     {"messages", "Messages.", false},
     {NULL, NULL, false},
 };
