@@ -12,12 +12,16 @@
 enum {
     RECORD_PLAIN = 16384,  /* RFC 8446 section 5.1 */
     RECORD_EXTRA = 5 + 64, /* header, and more than any cipher adds */
+    LATE_BURST = 100,      /* steps of OpenSSL's after the handshake: a few */
+    LATE_RATE = 40,        /* for each ticket and key update; and a second */
 };
 
 static int feed_read(BIO *b, char *out, size_t n, size_t *got)
 {
     struct tls_conn *t = BIO_get_data(b);
     BIO_clear_retry_flags(b);
+    if (t->flooded)
+        return 0;
     if (t->in_len == 0) {
         if (!t->in_eof)
             BIO_set_retry_read(b);
@@ -69,6 +73,23 @@ static void feed_method_make(void)
     feed_method = m;
 }
 
+/* Handshake messages after the handshake cost us keys, and a peer next to
+ * nothing. */
+static void late_message_cb(const SSL *ssl, int where, int value)
+{
+    struct tls_conn *t = BIO_get_data(SSL_get_rbio(ssl));
+    double now = loop_now(t->loop);
+    (void)value;
+
+    if (!t->ready || !(where & SSL_CB_LOOP))
+        return;
+    t->late += 1 - (now - t->late_at) * LATE_RATE;
+    t->late_at = now;
+    if (t->late < 1)
+        t->late = 1;
+    t->flooded = t->flooded || t->late > LATE_BURST;
+}
+
 static BIO *feed_new(struct tls_conn *t)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
@@ -93,6 +114,7 @@ struct tls_conn *tls_conn_new(struct loop *l, SSL *ssl)
     t->loop = l;
     t->ssl = ssl;
     SSL_set_bio(ssl, b, b);
+    SSL_set_info_callback(ssl, late_message_cb);
     return t;
 }
 
@@ -107,6 +129,8 @@ void tls_conn_free(struct tls_conn *t)
 
 void tls_conn_feed(struct tls_conn *t, const uint8_t *p, size_t n)
 {
+    free(t->held);
+    t->held = NULL;
     t->in = p;
     t->in_len = n;
     t->in_eof = n == 0;

@@ -21,6 +21,8 @@ struct tls_conn {
     uint8_t *held; /* a copy of them while the owner is paused, or NULL */
     bool in_eof;   /* after them, the peer sends no more */
     bool ready;    /* the handshake is done */
+    bool flooded;  /* by handshake messages after it: no more is read */
+    double late, late_at; /* how many, less those that time has allowed for */
 };
 
 enum { TLS_MORE = 0, TLS_CLOSED = -1, TLS_FAILED = -2 };
