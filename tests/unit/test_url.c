@@ -209,7 +209,7 @@ static void walks_lists_of_endpoints(void **state)
 
 static void reads_every_port(void **state)
 {
-    char text[8];
+    char text[12];
     (void)state;
 
     for (int port = 1; port <= 99999; port++) {
