@@ -22,7 +22,7 @@ static void parting_free(struct loop_later *later)
     DL_DELETE(s->parting, l);
     generation_unref(l->generation);
     free(l);
-    serve_settled(s);
+    serve_crowd_left(s);
 }
 
 static void parting_end(struct parting *l)
@@ -102,6 +102,7 @@ void parting_start(struct serve *s, struct generation *g, struct conn *c)
     l->conn = c;
     deadline_init(&l->deadline, parting_look);
     DL_APPEND(s->parting, l);
+    serve_crowd_joined(s); /* or a flood of them would leave no descriptors */
     conn_adopt(c, &parting_ops, l);
     conn_finish(c);
     conn_resume(c);

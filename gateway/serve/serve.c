@@ -38,13 +38,23 @@ static unsigned crowd_joined(struct crowd *c)
     return now;
 }
 
-void serve_client_gone(struct serve *s, bool over)
+void serve_crowd_joined(struct serve *s)
+{
+    crowd_joined(s->crowd);
+}
+
+void serve_crowd_left(struct serve *s)
 {
     crowd_left(s->crowd, atomic_fetch_sub(&s->crowd->connections, 1) - 1);
+    serve_settled(s);
+}
+
+void serve_client_gone(struct serve *s, bool over)
+{
     if (over)
         atomic_fetch_sub(&s->crowd->over, 1);
     counter_add(&s->metrics.closed, 1);
-    serve_settled(s);
+    serve_crowd_left(s);
 }
 
 /* ---- answers ----------------------------------------------------------- */

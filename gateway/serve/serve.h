@@ -7,7 +7,8 @@
 #include "../net/resolver.h"
 #include "generation.h"
 
-/* What all workers share: how many clients there are and may be. */
+/* What all workers share: how many clients there are and may be, backends that
+ * outlive their session counted. */
 struct crowd {
     atomic_uint connections;
     atomic_uint max;  /* newcomers above it get 503 */
@@ -61,6 +62,10 @@ void serve_refuse(struct serve *s, struct h1 *h, const struct http_head *head,
 
 /* Something is gone: on_empty may be due. */
 void serve_settled(struct serve *s);
+
+/* For what holds descriptors as a client does, without being one. */
+void serve_crowd_joined(struct serve *s);
+void serve_crowd_left(struct serve *s);
 
 /* For sessions: a client has gone. */
 void serve_client_gone(struct serve *s, bool over);

@@ -70,8 +70,10 @@ static struct stage *stage_new(void)
 
 static void start(struct stage *s)
 {
+    assert_int_equal(atomic_load(&s->r.crowd.connections), 0);
     parting_start(&s->r.serve, s->r.generation, s->conn);
     assert_non_null(s->r.serve.parting);
+    assert_int_equal(atomic_load(&s->r.crowd.connections), 1);
 }
 
 static void stage_free(struct stage *s)
