@@ -225,7 +225,7 @@ def test_broker_is_killed(gangway, live, version):
     check_killed(gangway, live, version, 10)
 
 
-@pytest.mark.slow
+@pytest.mark.soak
 @pytest.mark.timeout(600)
 def test_broker_is_killed_fifty_times(gangway, live):
     check_killed(gangway, live, "5", 50)
