@@ -19,6 +19,7 @@ enum {
     STABLE_MS = 1000,    /* lost sooner, a connection counts as failed */
     FLAPS_MAX = 2,       /* up to so many times */
     SETTLE_MS = 20,      /* between looks at a client that disconnects */
+    WATCH_MS = 5000,     /* between looks at clients that are connected */
     PATIENCE_MS = 10000, /* for Paho's word, beyond the connect timeout */
     FLUSH_MS = 1000,     /* for publishes under way, when closing */
     KEEPALIVE_S = 60,
@@ -174,6 +175,28 @@ static bool settled(struct upstream *u)
     return publishing && subscribing;
 }
 
+/* Paho does not tell of an end that it takes for one that was asked for. */
+static void watch(struct upstream *u)
+{
+    uint64_t now = paho_now_ms();
+
+    if (now < u->watched_ms + WATCH_MS)
+        return;
+    u->watched_ms = now;
+    if (MQTTAsync_isConnected(u->links[PUBLISHING].client) &&
+        MQTTAsync_isConnected(u->links[SUBSCRIBING].client))
+        return;
+    pthread_mutex_lock(&u->lock);
+    bool lost = u->up;
+    if (lost) {
+        u->up = false;
+        paho_lost(u, "the connection was lost");
+    }
+    pthread_mutex_unlock(&u->lock);
+    if (lost)
+        send_fail_all(u);
+}
+
 static uint32_t paho_tick(struct upstream *u)
 {
     pthread_mutex_lock(&u->lock);
@@ -191,7 +214,9 @@ static uint32_t paho_tick(struct upstream *u)
 
     if (up) {
         targets_worked(&u->targets);
-        return send_tick(u);
+        watch(u);
+        uint32_t ms = send_tick(u);
+        return ms < WATCH_MS ? ms : WATCH_MS;
     }
     if (connecting)
         return ms_until(next_ms);

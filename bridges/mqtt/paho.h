@@ -25,8 +25,10 @@ enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_UP };
 
 struct link {
     MQTTAsync client;
-    void *context; /* handle of the callbacks that stay */
-    void *attempt; /* handle of the connect under way */
+    void *context;    /* handle of the callbacks that stay */
+    void *attempt;    /* handle of the connect under way */
+    void *leaving;    /* handle of the disconnect under way */
+    uint64_t left_ms; /* when it is under way no longer, at the latest */
     enum link_state state;
 };
 
@@ -60,7 +62,8 @@ struct upstream {
     /* Of the hub's thread alone. */
     struct targets targets;
     unsigned keepalive_s;
-    char *topic; /* with a NUL behind it, for Paho */
+    uint64_t watched_ms; /* when the clients were last looked at */
+    char *topic;         /* with a NUL behind it, for Paho */
     size_t topic_cap;
     uint32_t nudge_ms;  /* so long must nothing move for the next nudge */
     uint64_t nudged_ms; /* when the last one was */

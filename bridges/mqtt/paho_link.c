@@ -6,6 +6,7 @@
 
 enum {
     CONNACK_CODES = 6,       /* of MQTT 3.1.1, from 0 */
+    LEAVE_MS = 2500,         /* Paho looks at its queue every second */
     HEAD_MAX = 65535 + 1024, /* of a PUBLISH: topic, properties */
 };
 
@@ -356,29 +357,96 @@ int link_connect(struct upstream *u, enum role role, const char *uri)
     return 0;
 }
 
+/* ---- disconnecting --------------------------------------------------------
+ */
+
+static void left(void *context)
+{
+    uint32_t role;
+    struct upstream *u = paho_enter(context, &role, true);
+    if (!u)
+        return;
+    pthread_mutex_lock(&u->lock);
+    u->links[role].leaving = NULL;
+    pthread_mutex_unlock(&u->lock);
+    wake(u);
+    paho_leave(u);
+}
+
+static void on_left(void *context, MQTTAsync_successData *d)
+{
+    (void)d;
+    left(context);
+}
+
+static void on_left5(void *context, MQTTAsync_successData5 *d)
+{
+    (void)d;
+    left(context);
+}
+
+static void leave(struct upstream *u, enum role role)
+{
+    static const MQTTAsync_disconnectOptions
+        options_3 = MQTTAsync_disconnectOptions_initializer,
+        options_5 = MQTTAsync_disconnectOptions_initializer5;
+    struct link *l = &u->links[role];
+    void *handle = handle_new(&u->owner, role);
+    if (!handle)
+        return; /* the next tick tries again */
+    MQTTAsync_disconnectOptions o =
+        u->settings->version == 5 ? options_5 : options_3;
+    o.context = handle;
+    if (u->settings->version == 5)
+        o.onSuccess5 = on_left5;
+    else
+        o.onSuccess = on_left;
+    pthread_mutex_lock(&u->lock);
+    l->leaving = handle;
+    l->left_ms = paho_now_ms() + LEAVE_MS;
+    pthread_mutex_unlock(&u->lock);
+
+    pthread_rwlock_rdlock(&paho_calls);
+    int rc = MQTTAsync_disconnect(l->client, &o);
+    pthread_rwlock_unlock(&paho_calls);
+    if (rc != MQTTASYNC_SUCCESS && handle_end(handle)) {
+        pthread_mutex_lock(&u->lock);
+        l->leaving = NULL;
+        pthread_mutex_unlock(&u->lock);
+    }
+}
+
+/* Paho puts a CONNECT before a DISCONNECT that it has not come to yet, which
+ * would then end the new connection, and tell nobody. It says when it has done
+ * it, unless the connection was lost meanwhile: then it has after a while. */
+static bool is_leaving(struct link *l)
+{
+    if (l->leaving && paho_now_ms() >= l->left_ms) {
+        handle_end(l->leaving);
+        l->leaving = NULL;
+    }
+    return l->leaving;
+}
+
 bool link_rests(struct upstream *u, enum role role)
 {
     struct link *l = &u->links[role];
-    MQTTAsync_disconnectOptions o = MQTTAsync_disconnectOptions_initializer;
 
     pthread_mutex_lock(&u->lock);
-    bool connecting = l->state == LINK_CONNECTING;
+    bool busy = l->state == LINK_CONNECTING || is_leaving(l);
     pthread_mutex_unlock(&u->lock);
-    if (connecting)
+    if (busy)
         return false;
     /* This also waits for a callback that runs: only behind it is Paho
      * finished with the last connection. */
-    bool rests = !MQTTAsync_isConnected(l->client);
-    if (!rests) {
-        pthread_rwlock_rdlock(&paho_calls);
-        MQTTAsync_disconnect(l->client, &o);
-        pthread_rwlock_unlock(&paho_calls);
-    } else {
-        pthread_mutex_lock(&u->lock);
-        l->state = LINK_DOWN;
-        pthread_mutex_unlock(&u->lock);
+    if (MQTTAsync_isConnected(l->client)) {
+        leave(u, role);
+        return false;
     }
-    return rests;
+    pthread_mutex_lock(&u->lock);
+    l->state = LINK_DOWN;
+    pthread_mutex_unlock(&u->lock);
+    return true;
 }
 
 /* ---- life -----------------------------------------------------------------
@@ -411,6 +479,7 @@ void link_destroy(struct upstream *u, enum role role)
 
     handle_end(l->context);
     handle_end(l->attempt);
+    handle_end(l->leaving);
     if (!l->client)
         return;
     pthread_rwlock_wrlock(&paho_calls);
