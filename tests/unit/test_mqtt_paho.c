@@ -7,6 +7,7 @@
 
 #include <glob.h>
 #include <pthread.h>
+#include <stdatomic.h>
 
 /* ---- a hub that writes down what it is told ------------------------------ */
 
@@ -169,6 +170,23 @@ static uint64_t news_of(struct hub *h)
     return news;
 }
 
+static size_t heard_of(struct hub *h)
+{
+    pthread_mutex_lock(&h->lock);
+    size_t n = h->n_heard;
+    pthread_mutex_unlock(&h->lock);
+    return n;
+}
+
+/* Publishes that ended well, or with a reason of the broker's. */
+static size_t well_of(struct hub *h)
+{
+    pthread_mutex_lock(&h->lock);
+    size_t n = h->ended - h->lost;
+    pthread_mutex_unlock(&h->lock);
+    return n;
+}
+
 /* One turn of the thread, as the real one does it. */
 static void turn(struct hub *h, uint32_t most_ms)
 {
@@ -253,7 +271,9 @@ static bool publish(struct hub *h, const char *topic, const char *payload,
 
 static void subscribe(struct hub *h, const char *filter, uint32_t id, int qos)
 {
+    pthread_mutex_lock(&h->lock);
     unsigned answers = h->answers[id];
+    pthread_mutex_unlock(&h->lock);
     h->ops->subscribe(h->upstream, text_of(filter), id, qos);
     UNTIL(h, h->answers[id] > answers);
 }
@@ -468,17 +488,14 @@ static void sizes(void **state)
 static void load(struct hub *h, size_t more)
 {
     static const char *const payloads[] = {"short", "a little longer than it"};
-    size_t enough = h->ended - h->lost + more;
+    size_t enough = well_of(h) + more;
     uint64_t end = now_ms() + WAIT_MS;
 
     for (size_t i = h->taken;; i++) {
         bool full = !publish(h, "k/x", payloads[i % 2], (int)(i % 3), false);
         if (full)
             turn(h, 100);
-        pthread_mutex_lock(&h->lock);
-        bool done = h->ended - h->lost >= enough;
-        pthread_mutex_unlock(&h->lock);
-        if (done)
+        if (well_of(h) >= enough)
             return;
         assert_true(now_ms() < end);
     }
@@ -503,13 +520,13 @@ static void killed_under_load(void **state)
             broker_run(&broker);
             UNTIL(&hub, hub.up);
             assert_int_equal(hub.ups, i + 1);
-            size_t before = hub.n_heard;
+            size_t before = heard_of(&hub);
             subscribe(&hub, "k/#", 1, 2);
             while (!publish(&hub, "k/x", "again", 1, false))
                 turn(&hub, 100);
             UNTIL(&hub, hub.n_heard > before);
         }
-        assert_true(hub.n_heard > 500);
+        assert_true(heard_of(&hub) > 500);
         pair_down();
     }
 }
@@ -961,27 +978,40 @@ static void will(void **state)
 /* ---- two upstreams
  * ---------------------------------------------------------*/
 
-/* One is opened and closed while the other is busy. */
+static atomic_bool enough;
+
+static void *be_busy(void *arg)
+{
+    struct hub *h = arg;
+
+    while (!enough) {
+        for (int i = 0; i < 50; i++)
+            publish(h, "b/x", "x", i % 3, false);
+        turn(h, 10);
+    }
+    return NULL;
+}
+
+/* One is opened and closed while another thread keeps the other busy. */
 static void beside_another(void **state)
 {
     static struct hub other;
+    pthread_t thread;
     pair_up(open_to_all, 5);
     struct upstream_settings s = settings_of(brokers, 4);
     (void)state;
 
-    for (int i = 0; i < 3; i++) {
+    enough = false;
+    assert_int_equal(pthread_create(&thread, NULL, be_busy, &hub), 0);
+    for (int i = 0; i < 5; i++) {
         hub_start(&other, &s);
-        while (!other.up) {
-            publish(&hub, "b/x", "x", 1, false);
-            turn(&other, 0);
-        }
+        UNTIL(&other, other.up);
         subscribe(&other, "b/#", 1, 0);
-        publish_many(&hub, 100, "x", 1);
-        other.ops->publish(other.upstream, (void *)1, text_of("b/y"),
-                           text_of("y"), 1, false);
-        other.taken++;
+        UNTIL(&other, other.n_heard > 100);
         hub_stop(&other);
     }
+    enough = true;
+    pthread_join(thread, NULL);
     publish_many(&hub, 100, "x", 1);
     assert_int_equal(hub.lost, 0);
     pair_down();
