@@ -665,7 +665,7 @@ def test_flood_of_one_session(gangway, live, kind, away):
             if not SANITIZER:
                 assert gw.rss() < rss + (48 << 20)
                 # Never far behind the flood; half of the time not at all.
-                assert sorted(took)[len(took) // 2] < 0.25, took
+                assert sorted(took)[len(took) // 2] < 1, took
             assert flood.error is None
         finally:
             flood.end()
