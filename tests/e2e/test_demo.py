@@ -454,7 +454,7 @@ def test_mqtt_packets_by_hand(page):
 def test_topics_published_and_subscribed(page):
     page.until("document.getElementById('bus-text').textContent.includes('mosquitto version')")
     subscribe(page, "demo/feed/+")
-    page.until(f"{NEWEST}.includes('0 messages')")
+    page.until(f"/\\d+ message/.test({NEWEST})", seconds=60)
     press(page, "pub-quick", "lamp on, retained")
     page.until(f"{ANSWER}.includes('demo/lamp/1: acknowledged')")
     subscribe(page, "demo/lamp/1")
@@ -479,7 +479,7 @@ def test_topics_published_and_subscribed(page):
 @pytest.mark.timeout(120)
 def test_a_slow_subscriber_loses_and_is_told(page):
     subscribe(page, "demo/burst", slow=True)
-    page.until(f"{NEWEST}.includes('0 messages')")
+    page.until(f"/\\d+ message/.test({NEWEST})", seconds=60)
     press(page, "pub-quick", "a burst of 19 MiB")
     page.until(f"{ANSWER}.includes('600 messages')", seconds=60)
     # Firefox reads on, and keeps for a slow thread whatever comes.
