@@ -16,12 +16,9 @@
 enum {
     PAUSE_MIN_MS = 500, /* at most this at first, doubled each round */
     PAUSE_MAX_MS = 30000,
-    STABLE_MS = 1000,    /* lost sooner, a connection counts as failed */
-    FLAPS_MAX = 2,       /* up to so many times */
-    SETTLE_MS = 20,      /* between looks at a client that disconnects */
-    WATCH_MS = 5000,     /* between looks at clients that are connected */
-    PATIENCE_MS = 10000, /* for Paho's word, beyond the connect timeout */
-    FLUSH_MS = 1000,     /* for publishes under way, when closing */
+    STABLE_MS = 1000, /* lost sooner, a connection counts as failed */
+    FLAPS_MAX = 2,    /* up to so many times */
+    FLUSH_MS = 1000,  /* for publishes under way, when closing */
     KEEPALIVE_S = 60,
     CONNECT_TIMEOUT_MS = 5000,
     PAYLOAD_MAX = 65536, /* Paho stalls on writes that a socket does not take */
@@ -129,7 +126,6 @@ static uint32_t attempt(struct upstream *u)
 {
     char uri[TARGET_URI_MAX];
     const char *why = "";
-    uint32_t patience_ms = u->connect_timeout_ms + PATIENCE_MS;
     bool found = targets_uri(&u->targets, uri, &why) == 0;
 
     pthread_mutex_lock(&u->lock);
@@ -143,22 +139,13 @@ static uint32_t attempt(struct upstream *u)
     u->tls_why[0] = '\0';
     snprintf(u->why, sizeof u->why, "%s", why);
     u->attempting = true;
-    u->next_ms = paho_now_ms() + patience_ms;
+    u->next_ms = paho_now_ms() + u->connect_timeout_ms;
     pthread_mutex_unlock(&u->lock);
 
-    if (!found || link_connect(u, SUBSCRIBING, uri) < 0 ||
-        link_connect(u, PUBLISHING, uri) < 0)
+    if (!found || link_open(u, SUBSCRIBING, uri) < 0 ||
+        link_open(u, PUBLISHING, uri) < 0)
         return 0;
-    return patience_ms;
-}
-
-/* Paho has not said how it went. */
-static void give_up(struct upstream *u)
-{
-    for (int r = 0; r < ROLES; r++)
-        if (handle_end(u->links[r].attempt))
-            u->links[r].state = LINK_DOWN;
-    snprintf(u->why, sizeof u->why, "no answer");
+    return u->connect_timeout_ms;
 }
 
 static uint32_t ms_until(uint64_t at_ms)
@@ -167,64 +154,46 @@ static uint32_t ms_until(uint64_t at_ms)
     return at_ms > now ? (uint32_t)(at_ms - now) : 0;
 }
 
-/* Both clients rest. */
-static bool settled(struct upstream *u)
+static void links_close(struct upstream *u)
 {
-    bool publishing = link_rests(u, PUBLISHING);
-    bool subscribing = link_rests(u, SUBSCRIBING);
-    return publishing && subscribing;
+    for (enum role r = 0; r < ROLES; r++)
+        link_close(u, r);
 }
 
-/* Paho does not tell of an end that it takes for one that was asked for. */
-static void watch(struct upstream *u)
+static bool either(const struct upstream *u, enum link_state state)
 {
-    uint64_t now = paho_now_ms();
+    return u->links[PUBLISHING].state == state ||
+           u->links[SUBSCRIBING].state == state;
+}
 
-    if (now < u->watched_ms + WATCH_MS)
-        return;
-    u->watched_ms = now;
-    if (MQTTAsync_isConnected(u->links[PUBLISHING].client) &&
-        MQTTAsync_isConnected(u->links[SUBSCRIBING].client))
-        return;
-    pthread_mutex_lock(&u->lock);
-    bool lost = u->up;
-    if (lost) {
-        u->up = false;
-        paho_lost(u, "the connection was lost");
-    }
-    pthread_mutex_unlock(&u->lock);
-    if (lost)
-        send_fail_all(u);
+/* With the lock. */
+static bool still_connecting(struct upstream *u)
+{
+    if (!u->attempting || either(u, LINK_DOWN))
+        return false;
+    if (ms_until(u->next_ms) > 0)
+        return true;
+    snprintf(u->why, sizeof u->why, "timed out");
+    return false;
 }
 
 static uint32_t paho_tick(struct upstream *u)
 {
     pthread_mutex_lock(&u->lock);
-    bool up = u->up;
-    bool connecting = u->links[PUBLISHING].state == LINK_CONNECTING ||
-                      u->links[SUBSCRIBING].state == LINK_CONNECTING;
-    if (connecting && ms_until(u->next_ms) == 0) {
-        give_up(u);
-        connecting = false;
-    }
-    if (u->attempting && !connecting)
+    bool up = u->up, connecting = !up && still_connecting(u);
+    if (!connecting && u->attempting)
         attempt_failed(u);
     uint64_t next_ms = u->next_ms;
     pthread_mutex_unlock(&u->lock);
 
     if (up) {
         targets_worked(&u->targets);
-        watch(u);
-        uint32_t ms = send_tick(u);
-        return ms < WATCH_MS ? ms : WATCH_MS;
+        return send_tick(u);
     }
     if (connecting)
         return ms_until(next_ms);
-    if (!settled(u))
-        return SETTLE_MS;
-    if (ms_until(next_ms) > 0)
-        return ms_until(next_ms);
-    return attempt(u);
+    links_close(u);
+    return ms_until(next_ms) > 0 ? ms_until(next_ms) : attempt(u);
 }
 
 /* ---- life -----------------------------------------------------------------*/
@@ -252,25 +221,20 @@ static bool settings_valid(struct upstream *u, char *err, size_t cap)
     return t != NULL;
 }
 
-static bool links_create(struct upstream *u)
+static void name_links(struct upstream *u)
 {
     const char *prefix = u->settings->client_id;
     uint32_t unique = random_u32();
-    char id[256];
 
-    for (enum role r = 0; r < ROLES; r++) {
-        snprintf(id, sizeof id, "%.230s-%08x-%c", prefix ? prefix : "gangway",
-                 unique, r == PUBLISHING ? 'p' : 's');
-        if (link_create(u, r, id) < 0)
-            return false;
-    }
-    return true;
+    for (enum role r = 0; r < ROLES; r++)
+        snprintf(u->links[r].id, sizeof u->links[r].id, "%.230s-%08x-%c",
+                 prefix ? prefix : "gangway", unique,
+                 r == PUBLISHING ? 'p' : 's');
 }
 
 static void destroy(struct upstream *u)
 {
-    for (enum role r = 0; r < ROLES; r++)
-        link_destroy(u, r);
+    links_close(u);
     handle_end_all(&u->owner);
     targets_fini(&u->targets);
     send_fini(u);
@@ -306,7 +270,8 @@ static struct upstream *paho_open(struct hub *h,
         destroy(u);
         return NULL;
     }
-    if (!library_ready() || send_init(u) < 0 || !links_create(u)) {
+    name_links(u);
+    if (!library_ready() || send_init(u) < 0) {
         snprintf(err, cap, "out of memory");
         destroy(u);
         return NULL;
@@ -323,7 +288,7 @@ static void flush(struct upstream *u)
     while (u->up && u->used > 0 && ms_until(until) > 0) {
         struct timespec t;
         clock_gettime(CLOCK_MONOTONIC, &t);
-        t.tv_nsec += SETTLE_MS * 1000000L;
+        t.tv_nsec += 20000000;
         t.tv_sec += t.tv_nsec / 1000000000;
         t.tv_nsec %= 1000000000;
         pthread_cond_timedwait(&u->idle, &u->lock, &t);

@@ -23,12 +23,14 @@ enum role { PUBLISHING, SUBSCRIBING, ROLES };
 
 enum link_state { LINK_DOWN, LINK_CONNECTING, LINK_UP };
 
+/* A client is used for one connection. What Paho still has to send when that
+ * is lost it would send at the next one, however much later; and a disconnect
+ * waits behind it. */
 struct link {
+    char id[256]; /* client identifier */
     MQTTAsync client;
-    void *context;    /* handle of the callbacks that stay */
-    void *attempt;    /* handle of the connect under way */
-    void *leaving;    /* handle of the disconnect under way */
-    uint64_t left_ms; /* when it is under way no longer, at the latest */
+    void *context; /* handle of its callbacks */
+    void *attempt; /* handle of the connect under way */
     enum link_state state;
 };
 
@@ -62,11 +64,13 @@ struct upstream {
     /* Of the hub's thread alone. */
     struct targets targets;
     unsigned keepalive_s;
-    uint64_t watched_ms; /* when the clients were last looked at */
-    char *topic;         /* with a NUL behind it, for Paho */
+    char *topic; /* with a NUL behind it, for Paho */
     size_t topic_cap;
     uint32_t nudge_ms;  /* so long must nothing move for the next nudge */
     uint64_t nudged_ms; /* when the last one was */
+
+    _Atomic uint64_t heard_ms; /* when the last message came */
+    atomic_bool beating;       /* tick is called again and again */
 
     pthread_mutex_t lock; /* of all that follows */
     pthread_cond_t idle;  /* nothing is under way */
@@ -105,14 +109,10 @@ void paho_leave(struct upstream *u);
 
 /* ---- paho_link.c ---------------------------------------------------------*/
 
-/* 0, or -1: out of memory. */
-int link_create(struct upstream *u, enum role role, const char *id);
-/* Begin to connect. 0, or -1. */
-int link_connect(struct upstream *u, enum role role, const char *uri);
-/* Disconnect if need be. True: the client rests. */
-bool link_rests(struct upstream *u, enum role role);
-/* Out of a callback of that client's own never. */
-void link_destroy(struct upstream *u, enum role role);
+/* Begin to connect, with a new client. 0, or -1. */
+int link_open(struct upstream *u, enum role role, const char *uri);
+/* Disconnect if need be, and be rid of the client. Not in a callback. */
+void link_close(struct upstream *u, enum role role);
 
 /* ---- paho_send.c ---------------------------------------------------------*/
 
@@ -124,10 +124,12 @@ void send_subscribe(struct upstream *u, struct text filter, uint32_t filter_id,
                     int qos);
 void send_unsubscribe(struct upstream *u, struct text filter,
                       uint32_t filter_id);
-/* The connection is lost: publishes under way end with -1. Without the lock.
- * What Paho still holds of them it may send when it is connected again. */
+/* The connection is lost: publishes under way end with -1. Without the
+ * lock. */
 void send_fail_all(struct upstream *u);
-/* See that answers come. Returns as upstream_ops.tick. */
+/* A message has come. */
+void send_heard(struct upstream *u);
+/* See that answers come, and messages. Returns as upstream_ops.tick. */
 uint32_t send_tick(struct upstream *u);
 
 #endif

@@ -6,8 +6,8 @@
 
 enum {
     CONNACK_CODES = 6,       /* of MQTT 3.1.1, from 0 */
-    LEAVE_MS = 2500,         /* Paho looks at its queue every second */
     HEAD_MAX = 65535 + 1024, /* of a PUBLISH: topic, properties */
+    QUEUE_MAX = 64,          /* Paho's: publishes it has not begun to send */
 };
 
 /* ---- why it failed ------------------------------------------------------- */
@@ -239,6 +239,7 @@ static int on_message(void *context, char *topic, int n, MQTTAsync_message *m)
     if (u) {
         size_t len = n > 0 ? (size_t)n : strlen(topic);
         message_arrived(u, (struct text){topic, len}, m);
+        send_heard(u);
         paho_leave(u);
     }
     MQTTAsync_freeMessage(&m);
@@ -305,7 +306,7 @@ static void set_max_packet(MQTTProperties *p, const struct upstream *u)
     MQTTProperties_add(p, &size);
 }
 
-int link_connect(struct upstream *u, enum role role, const char *uri)
+static int link_connect(struct upstream *u, enum role role, const char *uri)
 {
     const struct upstream_settings *s = u->settings;
     struct link *l = &u->links[role];
@@ -315,15 +316,12 @@ int link_connect(struct upstream *u, enum role role, const char *uri)
     MQTTAsync_willOptions will = MQTTAsync_willOptions_initializer;
     MQTTProperties properties = MQTTProperties_initializer;
 
-    void *attempt = handle_new(&u->owner, role);
-    if (!attempt)
-        return -1;
-    o.context = attempt;
+    o.context = l->attempt;
     o.serverURIs = uris;
     o.serverURIcount = 1;
-    o.maxInflight = 65535; /* the window is ours */
+    o.maxInflight = 65535; /* the window is ours; so is the timeout */
+    o.connectTimeout = (int)(u->connect_timeout_ms / 1000) + 60;
     o.keepAliveInterval = (int)u->keepalive_s;
-    o.connectTimeout = (int)((u->connect_timeout_ms + 999) / 1000);
     o.username = s->user;
     o.password = s->password;
     if (s->tls) {
@@ -338,151 +336,66 @@ int link_connect(struct upstream *u, enum role role, const char *uri)
         set_max_packet(&properties, u);
         o.connectProperties = &properties;
     }
-    pthread_mutex_lock(&u->lock);
-    l->attempt = attempt;
-    l->state = LINK_CONNECTING;
-    pthread_mutex_unlock(&u->lock);
-
     pthread_rwlock_rdlock(&paho_calls);
     int rc = MQTTAsync_connect(l->client, &o);
     pthread_rwlock_unlock(&paho_calls);
     MQTTProperties_free(&properties);
-    if (rc != MQTTASYNC_SUCCESS && handle_end(attempt)) {
-        pthread_mutex_lock(&u->lock);
-        l->state = LINK_DOWN;
-        snprintf(u->why, sizeof u->why, "%s", MQTTAsync_strerror(rc));
-        pthread_mutex_unlock(&u->lock);
-        return -1;
-    }
-    return 0;
+    return rc;
 }
 
-/* ---- disconnecting --------------------------------------------------------
- */
-
-static void left(void *context)
+static int link_create(struct upstream *u, struct link *l)
 {
-    uint32_t role;
-    struct upstream *u = paho_enter(context, &role, true);
-    if (!u)
-        return;
-    pthread_mutex_lock(&u->lock);
-    u->links[role].leaving = NULL;
-    pthread_mutex_unlock(&u->lock);
-    wake(u);
-    paho_leave(u);
-}
-
-static void on_left(void *context, MQTTAsync_successData *d)
-{
-    (void)d;
-    left(context);
-}
-
-static void on_left5(void *context, MQTTAsync_successData5 *d)
-{
-    (void)d;
-    left(context);
-}
-
-static void leave(struct upstream *u, enum role role)
-{
-    static const MQTTAsync_disconnectOptions
-        options_3 = MQTTAsync_disconnectOptions_initializer,
-        options_5 = MQTTAsync_disconnectOptions_initializer5;
-    struct link *l = &u->links[role];
-    void *handle = handle_new(&u->owner, role);
-    if (!handle)
-        return; /* the next tick tries again */
-    MQTTAsync_disconnectOptions o =
-        u->settings->version == 5 ? options_5 : options_3;
-    o.context = handle;
-    if (u->settings->version == 5)
-        o.onSuccess5 = on_left5;
-    else
-        o.onSuccess = on_left;
-    pthread_mutex_lock(&u->lock);
-    l->leaving = handle;
-    l->left_ms = paho_now_ms() + LEAVE_MS;
-    pthread_mutex_unlock(&u->lock);
-
-    pthread_rwlock_rdlock(&paho_calls);
-    int rc = MQTTAsync_disconnect(l->client, &o);
-    pthread_rwlock_unlock(&paho_calls);
-    if (rc != MQTTASYNC_SUCCESS && handle_end(handle)) {
-        pthread_mutex_lock(&u->lock);
-        l->leaving = NULL;
-        pthread_mutex_unlock(&u->lock);
-    }
-}
-
-/* Paho puts a CONNECT before a DISCONNECT that it has not come to yet, which
- * would then end the new connection, and tell nobody. It says when it has done
- * it, unless the connection was lost meanwhile: then it has after a while. */
-static bool is_leaving(struct link *l)
-{
-    if (l->leaving && paho_now_ms() >= l->left_ms) {
-        handle_end(l->leaving);
-        l->leaving = NULL;
-    }
-    return l->leaving;
-}
-
-bool link_rests(struct upstream *u, enum role role)
-{
-    struct link *l = &u->links[role];
-
-    pthread_mutex_lock(&u->lock);
-    bool busy = l->state == LINK_CONNECTING || is_leaving(l);
-    pthread_mutex_unlock(&u->lock);
-    if (busy)
-        return false;
-    /* This also waits for a callback that runs: only behind it is Paho
-     * finished with the last connection. */
-    if (MQTTAsync_isConnected(l->client)) {
-        leave(u, role);
-        return false;
-    }
-    pthread_mutex_lock(&u->lock);
-    l->state = LINK_DOWN;
-    pthread_mutex_unlock(&u->lock);
-    return true;
-}
-
-/* ---- life -----------------------------------------------------------------
- */
-
-int link_create(struct upstream *u, enum role role, const char *id)
-{
-    struct link *l = &u->links[role];
     const char *scheme = u->settings->tls ? "ssl://-" : "tcp://-";
     MQTTAsync_createOptions o = MQTTAsync_createOptions_initializer;
 
     o.MQTTVersion =
         u->settings->version == 5 ? MQTTVERSION_5 : MQTTVERSION_3_1_1;
-    o.sendWhileDisconnected = 0;
-    o.maxBufferedMessages = (int)u->n_slots;
-    l->context = handle_new(&u->owner, role);
+    o.maxBufferedMessages = QUEUE_MAX;
     /* The URI only says that it is TLS; link_connect brings the true one. */
-    if (!l->context || MQTTAsync_createWithOptions(
-                           &l->client, scheme, id, MQTTCLIENT_PERSISTENCE_NONE,
-                           NULL, &o) != MQTTASYNC_SUCCESS)
-        return -1;
+    int rc = MQTTAsync_createWithOptions(&l->client, scheme, l->id,
+                                         MQTTCLIENT_PERSISTENCE_NONE, NULL, &o);
+    if (rc != MQTTASYNC_SUCCESS)
+        return rc;
     MQTTAsync_setCallbacks(l->client, l->context, on_lost, on_message, NULL);
     MQTTAsync_setDisconnected(l->client, l->context, on_disconnected);
-    return 0;
+    return rc;
 }
 
-void link_destroy(struct upstream *u, enum role role)
+int link_open(struct upstream *u, enum role role, const char *uri)
+{
+    struct link *l = &u->links[role];
+
+    l->context = handle_new(&u->owner, role);
+    l->attempt = handle_new(&u->owner, role);
+    pthread_mutex_lock(&u->lock);
+    l->state = LINK_CONNECTING;
+    pthread_mutex_unlock(&u->lock);
+
+    int rc = l->context && l->attempt ? link_create(u, l) : MQTTASYNC_FAILURE;
+    if (rc == MQTTASYNC_SUCCESS)
+        rc = link_connect(u, role, uri);
+    if (rc == MQTTASYNC_SUCCESS || (l->attempt && !handle_end(l->attempt)))
+        return 0; /* or a callback has told why not */
+    pthread_mutex_lock(&u->lock);
+    l->state = LINK_DOWN;
+    snprintf(u->why, sizeof u->why, "%s", MQTTAsync_strerror(rc));
+    pthread_mutex_unlock(&u->lock);
+    return -1;
+}
+
+void link_close(struct upstream *u, enum role role)
 {
     struct link *l = &u->links[role];
 
     handle_end(l->context);
     handle_end(l->attempt);
-    handle_end(l->leaving);
-    if (!l->client)
-        return;
-    pthread_rwlock_wrlock(&paho_calls);
-    MQTTAsync_destroy(&l->client);
-    pthread_rwlock_unlock(&paho_calls);
+    l->context = l->attempt = NULL;
+    if (l->client) {
+        pthread_rwlock_wrlock(&paho_calls);
+        MQTTAsync_destroy(&l->client);
+        pthread_rwlock_unlock(&paho_calls);
+    }
+    pthread_mutex_lock(&u->lock);
+    l->state = LINK_DOWN;
+    pthread_mutex_unlock(&u->lock);
 }

@@ -13,6 +13,8 @@ enum {
     WINDOW_MAX = 4096,
     NUDGE_MS = 20,
     NUDGE_MAX_MS = 1000,
+    BEAT_MS = 800,
+    BEAT_FOR_MS = 60000,     /* since the last message */
     REASON_TOPIC = 0x90,     /* Topic Name invalid */
     REASON_TOO_LARGE = 0x95, /* Packet too large */
     REASON_RETAIN = 0x9a,    /* Retain not supported */
@@ -405,11 +407,39 @@ static void nudge(struct upstream *u)
     pthread_rwlock_unlock(&paho_calls);
 }
 
+/* Nobody waits, but there may be a message at any time. After a second without
+ * one, Paho sleeps for 100 ms without a look at its sockets, and that second
+ * never ends if something comes in between. */
+static uint32_t beat(struct upstream *u, uint64_t now, uint64_t moved_ms)
+{
+    uint64_t heard_ms = atomic_load(&u->heard_ms);
+    uint64_t active_ms = heard_ms > moved_ms ? heard_ms : moved_ms;
+
+    if (active_ms == 0 || now >= active_ms + BEAT_FOR_MS) {
+        atomic_store(&u->beating, false);
+        /* A message that saw it beating? */
+        return atomic_load(&u->heard_ms) == heard_ms ? UINT32_MAX : 0;
+    }
+    atomic_store(&u->beating, true);
+    uint64_t last = active_ms > u->nudged_ms ? active_ms : u->nudged_ms;
+    if (now >= last + BEAT_MS) {
+        nudge(u);
+        u->nudged_ms = last = now;
+    }
+    return (uint32_t)(last + BEAT_MS - now);
+}
+
+void send_heard(struct upstream *u)
+{
+    atomic_store(&u->heard_ms, paho_now_ms());
+    if (!atomic_exchange(&u->beating, true))
+        u->events->writable(u->hub); /* have tick called */
+}
+
 uint32_t send_tick(struct upstream *u)
 {
-    uint64_t now = paho_now_ms();
-
     pthread_mutex_lock(&u->lock);
+    uint64_t now = paho_now_ms();
     bool waits = u->used > 0 || u->asked > 0 || u->starved;
     uint64_t moved_ms = u->moved_ms, quiet = now - moved_ms;
     /* Paho itself had no room: nothing of ours may be under way. */
@@ -419,7 +449,7 @@ uint32_t send_tick(struct upstream *u)
     if (writable)
         u->events->writable(u->hub);
     if (!waits)
-        return UINT32_MAX;
+        return beat(u, now, moved_ms);
     if (u->nudged_ms < moved_ms)
         u->nudge_ms = NUDGE_MS;
     if (quiet >= u->nudge_ms) {
