@@ -197,8 +197,10 @@ class World:
             time.sleep(0.02)
 
     def environment(self):
+        # A reader's shell is not within a make, with its flavour and jobs.
+        outer = ("MAKEFLAGS", "MFLAGS", "MAKELEVEL", "MAKEOVERRIDES", "SAN")
         return {
-            **os.environ,
+            **{k: v for k, v in os.environ.items() if k not in outer},
             **harness.SANITIZER_ENV,
             "GANGWAY_RESOLVER": "127.0.0.1:1",  # no name server is asked
         }
