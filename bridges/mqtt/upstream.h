@@ -37,7 +37,7 @@ struct upstream_events {
     void (*message)(struct hub *h, struct message *m);
     /* The end of a publish that was taken: 0, an MQTT reason code, or -1. */
     void (*published)(struct hub *h, void *token, int reason);
-    /* There is room in the window again. */
+    /* There is room in the window again, or tick has something to do. */
     void (*writable)(struct hub *h);
     /* The broker's answer to subscribe: the granted QoS, or >= 0x80. */
     void (*subscribed)(struct hub *h, uint32_t filter_id, int granted);
