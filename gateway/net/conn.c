@@ -19,6 +19,7 @@
 enum {
     CHUNK_MIN = 4096 - sizeof(struct chunk), /* small sends share a chunk */
     FLUSH_IOV = 16,
+    GATHER_MAX = 4096,      /* smaller pieces of a turn are gathered */
     FLUSH_TURNS = 4,        /* writes per writable event: fairness */
     SEALED_MAX = 512 << 10, /* of one peer that makes us answer and never
                                reads, as with TLS key updates */
@@ -72,8 +73,10 @@ static void stall_watch(struct conn *c, size_t kernel)
 
 static void queue_grew(struct conn *c, size_t n)
 {
-    if (c->queued == 0)
-        stall_watch(c, in_kernel(c));
+    if (c->queued == 0) {
+        c->progress_at = loop_now(c->loop);
+        c->checked_at = 0;
+    }
     c->queued += n;
     if (c->queued > c->marks->high)
         c->full = true;
@@ -432,8 +435,11 @@ static void conn_flush(struct conn *c)
         conn_break(c, errno);
         return;
     }
+    c->gathering = false;
     if (c->queued == 0)
         c->checked_at = 0; /* whoever waits for the kernel begins anew */
+    else if (c->checked_at == 0)
+        stall_watch(c, in_kernel(c));
     bool was_finished = c->finished;
     if (c->queued == 0 && c->finishing && !c->finished)
         finish_now(c);
@@ -444,18 +450,28 @@ static void conn_flush(struct conn *c)
         c->ops->on_finished(c);
 }
 
-/* Try to write v[0..n) now: bytes taken, or -1 and the connection is done
- * for. Nothing is taken while earlier output waits. */
-static ssize_t send_now(struct conn *c, const struct iovec *v, int n)
+/* Try to write v[0..n), `total` bytes, now: bytes taken, or -1 and the
+ * connection is done for. Nothing is taken while earlier output waits; nor, of
+ * small pieces, more than the first of a turn, so that what one read has
+ * become leaves as one write: conn_io_cb comes to it later in the turn. */
+static ssize_t send_now(struct conn *c, const struct iovec *v, int n,
+                        size_t total)
 {
-    ssize_t w = 0;
+    double now = loop_now(c->loop);
+
     if (c->closed || c->broken || c->finishing)
         return -1;
-    if (c->queued == 0) {
-        w = c->tls ? sealed_write(c, v, n) : socket_write(c, v, n);
-        if (w < 0)
-            conn_break(c, errno);
+    if (c->queued > 0)
+        return 0;
+    if (c->wrote_at == now && total < GATHER_MAX) {
+        c->gathering = true;
+        conn_nudge(c);
+        return 0;
     }
+    c->wrote_at = now;
+    ssize_t w = c->tls ? sealed_write(c, v, n) : socket_write(c, v, n);
+    if (w < 0)
+        conn_break(c, errno);
     return w;
 }
 
@@ -466,27 +482,29 @@ static enum conn_sent sent(struct conn *c, int queued)
         conn_break(c, ENOMEM);
         return CONN_GONE;
     }
-    if (c->queued > 0)
+    if (c->queued > 0) {
         conn_watch(c);
+        if (c->checked_at == 0 && !c->gathering)
+            stall_watch(c, in_kernel(c));
+    }
     return c->full ? CONN_FULL : CONN_SENT;
 }
 
 enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n)
 {
     size_t total = 0;
-    ssize_t w = send_now(c, v, n);
-
-    if (w < 0)
-        return CONN_GONE;
     for (int i = 0; i < n; i++)
         total += v[i].iov_len;
+    ssize_t w = send_now(c, v, n, total);
+    if (w < 0)
+        return CONN_GONE;
     return sent(c,
                 (size_t)w < total ? queue_put(c, v, n, total, (size_t)w) : 0);
 }
 
 enum conn_sent conn_send_shared(struct conn *c, struct shared *b)
 {
-    ssize_t w = send_now(c, &(struct iovec){b->bytes, b->n}, 1);
+    ssize_t w = send_now(c, &(struct iovec){b->bytes, b->n}, 1, b->n);
 
     if (w < 0)
         return CONN_GONE;
@@ -659,7 +677,7 @@ static void conn_io_cb(struct ev_loop *ev, ev_io *w, int revents)
     struct conn *c = container_of(w, struct conn, io);
     (void)ev;
 
-    if (revents & EV_WRITE && c->queued > 0 && !c->broken) {
+    if (revents & (EV_WRITE | EV_CUSTOM) && c->queued > 0 && !c->broken) {
         conn_flush(c);
         if (c->closed)
             return;

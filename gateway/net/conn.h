@@ -68,6 +68,7 @@ struct conn {
                                        begun, its next is the one to follow */
     size_t queued;                  /* bytes in out and urgent */
     const struct conn_marks *marks; /* lives as long as the conn */
+    double wrote_at;    /* the turn of the last write that was tried at once */
     double progress_at; /* last time the queue began or shrank; see stalled */
     double checked_at;  /* conn_stalled saw the kernel's part shrink, or began
                            to watch it; 0: nothing is outstanding */
@@ -83,6 +84,7 @@ struct conn {
     bool told_eof;   /* on_eof or on_error was called */
     bool told_error; /* on_error was called */
     bool full;       /* above the high mark, on_drained owed */
+    bool gathering;  /* the queue has not been offered to the kernel yet */
     bool finishing;  /* FIN after the queue */
     bool finished;   /* FIN sent */
     bool broken;     /* writing failed: what is there to read still counts */
@@ -103,7 +105,8 @@ void conn_adopt(struct conn *c, const struct conn_ops *ops, void *owner);
 
 enum conn_sent { CONN_SENT, CONN_FULL, CONN_GONE };
 
-/* Send p[0..n), or keep what the kernel does not take. CONN_FULL: taken, but
+/* Send p[0..n), or keep what the kernel does not take. Of small pieces the
+ * first of a turn leaves at once, the others together. CONN_FULL: taken, but
  * the queue stands above its high mark; on_drained follows. A failing
  * connection gives CONN_GONE, and on_error comes when what there is to read
  * has been read: in the next turn, unless the owner has paused it. */

@@ -187,7 +187,7 @@ static void a_slow_one_gets_all(void **state)
 
     start(s);
     while (ev_time() < began + 0.2) { /* longer than linger and stall */
-        backend_read(s, 700);
+        backend_read(s, 400);
         turn(s);
     }
     assert_non_null(s->r.serve.parting);
