@@ -4,7 +4,11 @@
  * A caller builds its line on its own stack and holds the lock only to copy
  * it. The writer writes straight from the ring, outside the lock: the bytes
  * stay taken until the kernel has them. An empty ring starts again at its
- * beginning, so that a quiet gateway touches only the first pages of it. */
+ * beginning, so that a quiet gateway touches only the first pages of it.
+ *
+ * A line after a silence is written at once. Those that follow wait a moment
+ * for company: a wake-up and a write for each of thousands of lines a second
+ * cost more than all else a short session does. */
 #include "log.h"
 #include "log_line.h"
 
@@ -23,6 +27,7 @@
 enum {
     RING_SIZE = 1 << 20,
     BATCH_SIZE = 32 << 10, /* at most this much in one write */
+    GATHER_MS = 10,        /* from one write to the next */
     STOP_MS = 1000,
 };
 
@@ -40,7 +45,7 @@ static struct {
     pthread_cond_t finished;
     pthread_t writer;
     enum state state;
-    bool idle;          /* the writer waits for `filled` */
+    size_t wake_at;     /* wake the writer with so many bytes; 0: it works */
     size_t start, used; /* bytes in the ring */
     bool torn;          /* the last write ended within a line */
     uint64_t untold;    /* dropped lines no line has told of */
@@ -50,7 +55,6 @@ static struct {
     atomic_uint_fast64_t dropped;
 } sink = {
     .lock = PTHREAD_MUTEX_INITIALIZER,
-    .filled = PTHREAD_COND_INITIALIZER,
     .level = LOG_SEV_INFO,
 };
 
@@ -169,20 +173,42 @@ static void write_batch(void)
         tell_dropped();
 }
 
+static struct timespec in_ms(long ms)
+{
+    struct timespec t;
+
+    clock_gettime(CLOCK_MONOTONIC, &t);
+    t.tv_nsec += ms * 1000000;
+    t.tv_sec += t.tv_nsec / 1000000000;
+    t.tv_nsec %= 1000000000;
+    return t;
+}
+
+/* Wait until there are `n` bytes to write, or the log stops; of fewer not
+ * longer than `until`, if that is not NULL. */
+static void wait_for(size_t n, const struct timespec *until)
+{
+    int error = 0;
+
+    sink.wake_at = n;
+    while (sink.used < n && sink.state == LOG_RUNNING && error == 0)
+        error = until ? pthread_cond_timedwait(&sink.filled, &sink.lock, until)
+                      : pthread_cond_wait(&sink.filled, &sink.lock);
+    sink.wake_at = 0;
+}
+
 static void *writer_main(void *arg)
 {
     (void)arg;
     pthread_mutex_lock(&sink.lock);
-    for (;;) {
-        if (sink.used > 0) {
-            write_batch();
-        } else if (sink.state == LOG_RUNNING) {
-            sink.idle = true;
-            pthread_cond_wait(&sink.filled, &sink.lock);
-            sink.idle = false;
-        } else {
-            break;
-        }
+    while (sink.used > 0 || sink.state == LOG_RUNNING) {
+        wait_for(1, NULL);
+        const struct timespec next = in_ms(GATHER_MS);
+        if (sink.used > 0)
+            do {
+                write_batch();
+            } while (sink.used >= BATCH_SIZE);
+        wait_for(BATCH_SIZE, &next);
     }
     if (sink.state == LOG_STOPPING)
         sink.state = LOG_DIRECT;
@@ -221,12 +247,13 @@ static bool stderr_is_journal(void)
     return strcmp(told, actual) == 0;
 }
 
-static void finished_init(void)
+static void conds_init(void)
 {
     pthread_condattr_t attr;
 
     pthread_condattr_init(&attr);
     pthread_condattr_setclock(&attr, CLOCK_MONOTONIC);
+    pthread_cond_init(&sink.filled, &attr);
     pthread_cond_init(&sink.finished, &attr);
     pthread_condattr_destroy(&attr);
 }
@@ -235,7 +262,7 @@ void log_start(bool json, enum log_severity level)
 {
     static pthread_once_t once = PTHREAD_ONCE_INIT;
 
-    pthread_once(&once, finished_init);
+    pthread_once(&once, conds_init);
     atomic_store(&sink.json, json);
     atomic_store(&sink.journal, stderr_is_journal());
     log_set_level(level);
@@ -249,12 +276,15 @@ void log_start(bool json, enum log_severity level)
     pthread_mutex_unlock(&sink.lock);
 }
 
+static void wake_writer(void)
+{
+    sink.wake_at = 0; /* once is enough */
+    pthread_cond_signal(&sink.filled);
+}
+
 void log_stop(void)
 {
-    struct timespec until;
-
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += STOP_MS / 1000;
+    const struct timespec until = in_ms(STOP_MS);
 
     pthread_mutex_lock(&sink.lock);
     if (sink.state != LOG_RUNNING) {
@@ -262,7 +292,7 @@ void log_stop(void)
         return;
     }
     sink.state = LOG_STOPPING;
-    pthread_cond_signal(&sink.filled);
+    wake_writer();
     while (sink.state == LOG_STOPPING)
         if (pthread_cond_timedwait(&sink.finished, &sink.lock, &until) != 0)
             break;
@@ -318,8 +348,8 @@ void log_event(enum log_severity level, const char *event,
     if (!direct) {
         if (!ring_put(l.text, l.n))
             count_dropped(1);
-        else if (sink.idle)
-            pthread_cond_signal(&sink.filled);
+        else if (sink.wake_at > 0 && sink.used >= sink.wake_at)
+            wake_writer();
     } else if (!write_directly(&l)) {
         count_dropped(1);
     }

@@ -5,6 +5,7 @@
 
 #include <errno.h>
 #include <fcntl.h>
+#include <limits.h>
 #include <pthread.h>
 #include <stdio.h>
 #include <sys/mman.h>
@@ -579,6 +580,40 @@ static void stuck_at_stop(void **state)
     assert_int_equal(WEXITSTATUS(status), 42);
 }
 
+/* ---- company
+ * ----------------------------------------------------------------- */
+
+/* One write's bytes: a pipe made with O_DIRECT keeps writes apart. */
+static ssize_t one_write(int fd)
+{
+    static char text[PIPE_BUF];
+    return read(fd, text, sizeof(text));
+}
+
+/* A line after a silence is there at once; those of a burst share writes. */
+static void writes_gather(void **state)
+{
+    enum { LINES = 200 };
+    size_t writes = 0;
+    int ends[2];
+    (void)state;
+
+    assert_int_equal(pipe2(ends, O_DIRECT), 0);
+    redirect(ends[1]);
+    log_start(false, LOG_SEV_INFO);
+    log_info("first", log_u64("n", 0));
+    assert_true(one_write(ends[0]) > 0); /* no second line needs to come */
+    for (uint64_t i = 0; i < LINES; i++)
+        log_info("burst", log_u64("n", i));
+    log_stop();
+    restore(NULL);
+    close(ends[1]);
+    while (one_write(ends[0]) > 0)
+        writes++;
+    close(ends[0]);
+    assert_in_range(writes, 1, LINES / 10);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -591,6 +626,7 @@ int main(void)
         cmocka_unit_test_teardown(long_lines, restore),
         cmocka_unit_test_teardown(any_bytes, restore),
         cmocka_unit_test_teardown(many_threads, restore),
+        cmocka_unit_test_teardown(writes_gather, restore),
         cmocka_unit_test_teardown(full_pipe, restore),
         cmocka_unit_test_teardown(full_disk, restore),
         cmocka_unit_test_teardown(stuck_at_stop, restore),
