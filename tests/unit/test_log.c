@@ -593,7 +593,7 @@ static ssize_t one_write(int fd)
 /* A line after a silence is there at once; those of a burst share writes. */
 static void writes_gather(void **state)
 {
-    enum { LINES = 200 };
+    enum { BURST = 200 };
     size_t writes = 0;
     int ends[2];
     (void)state;
@@ -603,7 +603,7 @@ static void writes_gather(void **state)
     log_start(false, LOG_SEV_INFO);
     log_info("first", log_u64("n", 0));
     assert_true(one_write(ends[0]) > 0); /* no second line needs to come */
-    for (uint64_t i = 0; i < LINES; i++)
+    for (uint64_t i = 0; i < BURST; i++)
         log_info("burst", log_u64("n", i));
     log_stop();
     restore(NULL);
@@ -611,7 +611,7 @@ static void writes_gather(void **state)
     while (one_write(ends[0]) > 0)
         writes++;
     close(ends[0]);
-    assert_in_range(writes, 1, LINES / 10);
+    assert_in_range(writes, 1, BURST / 10);
 }
 
 int main(void)
