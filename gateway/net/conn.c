@@ -1,9 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* conn.c - reading, writing at once, queueing the rest, closing in order.
  *
- * The output queue, from the front: a sealed chunk (TLS records the kernel
- * did not take), then plain chunks; `urgent` goes in as soon as no frame is
- * under way. */
+ * What the queue holds and in which order it leaves is outbox.c's. */
 #include "conn.h"
 #include "tls_conn.h"
 
@@ -17,8 +15,6 @@
 #include <unistd.h>
 
 enum {
-    CHUNK_MIN = 4096 - sizeof(struct chunk), /* small sends share a chunk */
-    FLUSH_IOV = 16,
     GATHER_MAX = 4096,      /* smaller pieces of a turn are gathered */
     FLUSH_TURNS = 4,        /* writes per writable event: fairness */
     SEALED_MAX = 512 << 10, /* of one peer that makes us answer and never
@@ -32,7 +28,7 @@ static void conn_watch(struct conn *c)
     int events = 0;
     if (!c->paused && !c->eof)
         events |= EV_READ;
-    if (c->queued > 0 && !c->broken)
+    if (conn_queued(c) > 0 && !c->broken)
         events |= EV_WRITE;
 
     int now = ev_is_active(&c->io) ? c->io.events & (EV_READ | EV_WRITE) : 0;
@@ -53,6 +49,44 @@ static void conn_nudge(struct conn *c)
     ev_feed_event(c->loop->ev, &c->io, EV_CUSTOM);
 }
 
+/* ---- the queue --------------------------------------------------------- */
+
+/* For what waits, or is watched; NULL: out of memory. */
+static struct conn_wait *wait_begin(struct conn *c)
+{
+    if (!c->wait)
+        c->wait = calloc(1, sizeof *c->wait);
+    return c->wait;
+}
+
+/* An idle connection has none. */
+static void wait_end(struct conn *c)
+{
+    if (c->wait && c->wait->box.bytes == 0 && c->wait->checked_at == 0) {
+        free(c->wait);
+        c->wait = NULL;
+    }
+}
+
+static void queue_drop(struct conn *c)
+{
+    if (c->wait)
+        outbox_clear(&c->wait->box);
+    free(c->wait);
+    c->wait = NULL;
+}
+
+/* What has been put there is to be sent. */
+static void queue_grew(struct conn *c, size_t before)
+{
+    if (before == 0) {
+        c->wait->progress_at = loop_now(c->loop);
+        c->wait->checked_at = 0;
+    }
+    if (conn_queued(c) > c->marks->high)
+        c->full = true;
+}
+
 /* ---- progress ---------------------------------------------------------- */
 
 static size_t in_kernel(const struct conn *c)
@@ -65,42 +99,15 @@ static size_t in_kernel(const struct conn *c)
 
 static void stall_watch(struct conn *c, size_t kernel)
 {
-    c->checked_at = loop_now(c->loop);
-    c->in_kernel = kernel;
+    c->wait->checked_at = loop_now(c->loop);
+    c->wait->in_kernel = kernel;
 }
 
-/* ---- the queue --------------------------------------------------------- */
-
-static void queue_grew(struct conn *c, size_t n)
+static void stall_forget(struct conn *c)
 {
-    if (c->queued == 0) {
-        c->progress_at = loop_now(c->loop);
-        c->checked_at = 0;
-    }
-    c->queued += n;
-    if (c->queued > c->marks->high)
-        c->full = true;
-}
-
-static void queue_pop(struct conn *c)
-{
-    struct chunk *k = c->out;
-    c->out = k->next;
-    if (!c->out)
-        c->out_tail = NULL;
-    shared_unref(k->shared);
-    free(k);
-}
-
-static void queue_drop(struct conn *c)
-{
-    while (c->out)
-        queue_pop(c);
-    if (c->urgent)
-        free(c->urgent->next);
-    free(c->urgent);
-    c->urgent = NULL;
-    c->queued = 0;
+    if (c->wait)
+        c->wait->checked_at = 0;
+    wait_end(c);
 }
 
 /* Paused by an owner that wants no more of it: nothing is left to be read
@@ -129,66 +136,24 @@ static void conn_break(struct conn *c, int error)
     }
 }
 
-static struct chunk *chunk_new(size_t cap)
-{
-    struct chunk *k = malloc(sizeof *k + cap);
-    if (k)
-        *k = (struct chunk){.data = k->bytes, .cap = cap};
-    return k;
-}
-
-static void chunk_append(struct chunk *k, const void *p, size_t n)
-{
-    memcpy(k->bytes + k->len, p, n);
-    k->len += n;
-}
-
-static void queue_append(struct conn *c, struct chunk *k)
-{
-    if (c->out_tail)
-        c->out_tail->next = k;
-    else
-        c->out = k;
-    c->out_tail = k;
-}
-
 /* Queue what is left of v[0..n) after `skip` bytes, which the peer has
  * already. */
 static int queue_put(struct conn *c, const struct iovec *v, int n, size_t total,
                      size_t skip)
 {
-    struct chunk *k = c->out_tail;
-    size_t left = total - skip;
-
-    if (!k || k->sealed || k->cap - k->len < left || k->shared) {
-        k = chunk_new(max_size(left, CHUNK_MIN));
-        if (!k)
-            return -1;
-        k->begun = skip > 0;
-        queue_append(c, k);
-    }
-    for (int i = 0; i < n; i++) {
-        size_t cut = min_size(skip, v[i].iov_len);
-        chunk_append(k, (const uint8_t *)v[i].iov_base + cut,
-                     v[i].iov_len - cut);
-        skip -= cut;
-    }
-    queue_grew(c, left);
+    size_t before = conn_queued(c);
+    if (!wait_begin(c) || outbox_put(&c->wait->box, v, n, total, skip) < 0)
+        return -1;
+    queue_grew(c, before);
     return 0;
 }
 
 static int queue_put_shared(struct conn *c, struct shared *b, size_t skip)
 {
-    struct chunk *k = chunk_new(0);
-    if (!k)
+    size_t before = conn_queued(c);
+    if (!wait_begin(c) || outbox_put_shared(&c->wait->box, b, skip) < 0)
         return -1;
-    k->shared = shared_ref(b);
-    k->data = b->bytes;
-    k->off = skip;
-    k->len = b->n;
-    k->begun = skip > 0;
-    queue_append(c, k);
-    queue_grew(c, b->n - skip);
+    queue_grew(c, before);
     return 0;
 }
 
@@ -209,98 +174,37 @@ static ssize_t socket_write(struct conn *c, const struct iovec *v, int n)
     } while (w < 0 && errno == EINTR);
     if (w < 0)
         return errno == EAGAIN ? 0 : -1;
-    c->bytes_out += (uint64_t)w;
     return w;
-}
-
-static bool urgent_is_next(const struct conn *c)
-{
-    return c->urgent && (c->urgent->begun || !c->out || !c->out->begun);
-}
-
-/* The next bytes to leave, in order, as at most FLUSH_IOV pieces. */
-static int queue_iov(const struct conn *c, struct iovec *v)
-{
-    int n = 0;
-    const struct chunk *k = c->out;
-
-    if (!urgent_is_next(c) && k) {
-        v[n++] = (struct iovec){(void *)(uintptr_t)(k->data + k->off),
-                                k->len - k->off};
-        k = k->next;
-    }
-    for (struct chunk *u = c->urgent; u; u = u->next)
-        v[n++] = (struct iovec){u->bytes + u->off, u->len - u->off};
-    for (; k && n < FLUSH_IOV; k = k->next)
-        v[n++] = (struct iovec){(void *)(uintptr_t)(k->data + k->off),
-                                k->len - k->off};
-    return n;
-}
-
-/* Take w bytes off the front, in the order of queue_iov. */
-static void queue_advance(struct conn *c, size_t w)
-{
-    c->queued -= w;
-    c->progress_at = loop_now(c->loop);
-    while (w > 0) {
-        bool urgent = urgent_is_next(c);
-        struct chunk *k = urgent ? c->urgent : c->out;
-        assert(k); /* no more was written than was queued */
-        size_t took = min_size(w, k->len - k->off);
-        k->off += took;
-        k->begun = true;
-        w -= took;
-        if (k->off < k->len)
-            return;
-        if (urgent) {
-            c->urgent = k->next;
-            free(k);
-        } else {
-            queue_pop(c);
-        }
-    }
 }
 
 /* 1: the queue is empty, 0: the kernel is full, -1: broken. */
 static int flush_plain(struct conn *c)
 {
-    for (int turn = 0; turn < FLUSH_TURNS && c->queued > 0; turn++) {
-        struct iovec v[FLUSH_IOV];
-        int n = queue_iov(c, v);
+    for (int turn = 0; turn < FLUSH_TURNS && conn_queued(c) > 0; turn++) {
+        struct iovec v[OUTBOX_IOV];
+        int n = outbox_peek(&c->wait->box, v);
         ssize_t w = socket_write(c, v, n);
         if (w < 0)
             return -1;
         if (w == 0)
             return 0;
-        queue_advance(c, (size_t)w);
+        outbox_take(&c->wait->box, (size_t)w);
+        c->wait->progress_at = loop_now(c->loop);
     }
-    return c->queued == 0;
+    return conn_queued(c) == 0;
 }
 
 /* ---- writing, TLS ------------------------------------------------------ */
 
-/* Records that the kernel does not take go to the front of the queue, or
- * behind the ones that are there. */
+/* Records that the kernel does not take. */
 static int sealed_put(struct conn *c, const uint8_t *p, size_t n)
 {
-    struct chunk *old = c->out && c->out->sealed ? c->out : NULL;
-    size_t had = old ? old->len - old->off : 0;
-    if (had + n > SEALED_MAX)
+    size_t before = conn_queued(c);
+    if (!wait_begin(c) ||
+        outbox_peek_sealed(&c->wait->box).iov_len + n > SEALED_MAX ||
+        outbox_put_sealed(&c->wait->box, p, n) < 0)
         return -1;
-    struct chunk *k = chunk_new(had + n);
-    if (!k)
-        return -1;
-    k->sealed = k->begun = true;
-    if (old) {
-        chunk_append(k, old->bytes + old->off, had);
-        queue_pop(c);
-    }
-    chunk_append(k, p, n);
-    k->next = c->out;
-    c->out = k;
-    if (!c->out_tail)
-        c->out_tail = k;
-    queue_grew(c, n);
+    queue_grew(c, before);
     return 0;
 }
 
@@ -315,7 +219,7 @@ static int cipher_flush(struct conn *c)
     l->cipher_len = 0;
     if (n == 0 || c->broken)
         return 1;
-    if (!c->out || !c->out->sealed) {
+    if (!c->wait || !c->wait->box.sealed) {
         w = socket_write(c, &(struct iovec){l->cipher_buf, n}, 1);
         if (w < 0)
             return -1;
@@ -357,50 +261,41 @@ static ssize_t sealed_write(struct conn *c, const struct iovec *v, int n)
     return room < 0 ? -1 : (ssize_t)done;
 }
 
+/* Write the records that wait. As flush_plain. */
+static int flush_sealed(struct conn *c)
+{
+    const struct iovec v = outbox_peek_sealed(&c->wait->box);
+    ssize_t w = socket_write(c, &v, 1);
+    if (w < 0)
+        return -1;
+    if (w > 0) {
+        outbox_take_sealed(&c->wait->box, (size_t)w);
+        c->wait->progress_at = loop_now(c->loop);
+    }
+    return (size_t)w == v.iov_len;
+}
+
 /* As flush_plain. */
 static int flush_tls(struct conn *c)
 {
-    for (int turn = 0; turn < FLUSH_TURNS && c->queued > 0; turn++) {
-        struct chunk *k = c->out;
-        if (k && k->sealed) {
-            ssize_t w = socket_write(
-                c, &(struct iovec){k->bytes + k->off, k->len - k->off}, 1);
-            if (w < 0)
-                return -1;
-            k->off += (size_t)w;
-            c->queued -= (size_t)w;
-            if (w > 0)
-                c->progress_at = loop_now(c->loop);
-            if (k->off < k->len)
-                return 0;
-            queue_pop(c);
+    for (int turn = 0; turn < FLUSH_TURNS && conn_queued(c) > 0; turn++) {
+        struct outbox *b = &c->wait->box;
+        if (b->sealed) {
+            int r = flush_sealed(c);
+            if (r <= 0)
+                return r;
             continue;
         }
-        struct iovec v[FLUSH_IOV];
-        int n = queue_iov(c, v);
-        size_t before = c->queued;
-        /* Sealing takes plain bytes off the queue and may put records back
-         * at its front: account for the first before the second. */
-        struct chunk *out = c->out, *tail = c->out_tail;
-        c->out = c->out_tail = NULL;
-        ssize_t w = sealed_write(c, v, n);
-        struct chunk *sealed = c->out;
-        c->out = out;
-        c->out_tail = tail;
-        if (w >= 0)
-            queue_advance(c, (size_t)w);
-        if (sealed) {
-            sealed->next = c->out;
-            c->out = sealed;
-            if (!c->out_tail)
-                c->out_tail = sealed;
-        }
+        struct iovec v[OUTBOX_IOV];
+        ssize_t w = sealed_write(c, v, outbox_peek(b, v));
         if (w < 0)
             return -1;
-        if (before == c->queued)
-            return 0;
+        outbox_take(b, (size_t)w);
+        c->wait->progress_at = loop_now(c->loop);
+        if (b->sealed)
+            return 0; /* the kernel is full */
     }
-    return c->queued == 0;
+    return conn_queued(c) == 0;
 }
 
 /* ---- sending ----------------------------------------------------------- */
@@ -413,7 +308,7 @@ static void finish_now(struct conn *c)
             conn_break(c, errno);
             return;
         }
-        if (c->queued > 0)
+        if (conn_queued(c) > 0)
             return; /* again when the close_notify has left */
     }
     c->finished = true;
@@ -422,7 +317,7 @@ static void finish_now(struct conn *c)
 
 static void tell_drained(struct conn *c)
 {
-    if (!c->full || c->queued > c->marks->low)
+    if (!c->full || conn_queued(c) > c->marks->low)
         return;
     c->full = false;
     c->ops->on_drained(c);
@@ -436,12 +331,12 @@ static void conn_flush(struct conn *c)
         return;
     }
     c->gathering = false;
-    if (c->queued == 0)
-        c->checked_at = 0; /* whoever waits for the kernel begins anew */
-    else if (c->checked_at == 0)
+    if (r == 1)
+        stall_forget(c); /* whoever waits for the kernel begins anew */
+    else if (c->wait->checked_at == 0)
         stall_watch(c, in_kernel(c));
     bool was_finished = c->finished;
-    if (c->queued == 0 && c->finishing && !c->finished)
+    if (conn_queued(c) == 0 && c->finishing && !c->finished)
         finish_now(c);
     bool finished = c->finished && !was_finished;
     conn_watch(c);
@@ -457,18 +352,16 @@ static void conn_flush(struct conn *c)
 static ssize_t send_now(struct conn *c, const struct iovec *v, int n,
                         size_t total)
 {
-    double now = loop_now(c->loop);
-
     if (c->closed || c->broken || c->finishing)
         return -1;
-    if (c->queued > 0)
+    if (conn_queued(c) > 0)
         return 0;
-    if (c->wrote_at == now && total < GATHER_MAX) {
+    if (c->wrote_in == c->loop->turn && total < GATHER_MAX) {
         c->gathering = true;
         conn_nudge(c);
         return 0;
     }
-    c->wrote_at = now;
+    c->wrote_in = c->loop->turn;
     ssize_t w = c->tls ? sealed_write(c, v, n) : socket_write(c, v, n);
     if (w < 0)
         conn_break(c, errno);
@@ -482,9 +375,9 @@ static enum conn_sent sent(struct conn *c, int queued)
         conn_break(c, ENOMEM);
         return CONN_GONE;
     }
-    if (c->queued > 0) {
+    if (conn_queued(c) > 0) {
         conn_watch(c);
-        if (c->checked_at == 0 && !c->gathering)
+        if (c->wait->checked_at == 0 && !c->gathering)
             stall_watch(c, in_kernel(c));
     }
     return c->full ? CONN_FULL : CONN_SENT;
@@ -518,23 +411,15 @@ enum conn_sent conn_send(struct conn *c, const void *p, size_t n)
 
 enum conn_sent conn_send_urgent(struct conn *c, const void *p, size_t n)
 {
-    if (c->queued == 0 || c->closed || c->broken || c->finishing)
+    if (conn_queued(c) == 0 || c->closed || c->broken || c->finishing)
         return conn_send(c, p, n);
 
-    struct chunk *k = chunk_new(n);
-    if (!k) {
+    size_t before = conn_queued(c);
+    if (outbox_put_urgent(&c->wait->box, p, n) < 0) {
         conn_break(c, ENOMEM);
         return CONN_GONE;
     }
-    chunk_append(k, p, n);
-    /* One that is on its way cannot be replaced, only followed. */
-    bool begun = c->urgent && c->urgent->begun;
-    struct chunk **slot = begun ? &c->urgent->next : &c->urgent;
-    if (*slot)
-        c->queued -= (*slot)->len;
-    free(*slot);
-    *slot = k;
-    queue_grew(c, n);
+    queue_grew(c, before);
     return c->full ? CONN_FULL : CONN_SENT;
 }
 
@@ -577,10 +462,8 @@ static void saw_error(struct conn *c, int error)
 static size_t socket_read(struct conn *c, uint8_t *buf)
 {
     ssize_t n = recv(c->io.fd, buf, c->loop->read_cap, 0);
-    if (n > 0) {
-        c->bytes_in += (uint64_t)n;
+    if (n > 0)
         return (size_t)n;
-    }
     if (n == 0)
         saw_eof(c);
     else if (errno != EAGAIN && errno != EINTR)
@@ -613,7 +496,7 @@ static bool pump_tls(struct conn *c)
     }
     if (cipher_flush(c) < 0)
         conn_break(c, errno);
-    else if (c->queued > 0)
+    else if (conn_queued(c) > 0)
         conn_watch(c);
     if (n > 0)
         c->ops->on_data(c, p, n);
@@ -635,7 +518,7 @@ static bool tls_begin(struct conn *c)
         saw_error(c, c->eof ? ECONNRESET : EPROTO);
         return false;
     }
-    if (c->queued > 0)
+    if (conn_queued(c) > 0)
         conn_watch(c);
     if (r == TLS_MORE) {
         if (c->eof)
@@ -677,7 +560,7 @@ static void conn_io_cb(struct ev_loop *ev, ev_io *w, int revents)
     struct conn *c = container_of(w, struct conn, io);
     (void)ev;
 
-    if (revents & (EV_WRITE | EV_CUSTOM) && c->queued > 0 && !c->broken) {
+    if (revents & (EV_WRITE | EV_CUSTOM) && conn_queued(c) > 0 && !c->broken) {
         conn_flush(c);
         if (c->closed)
             return;
@@ -759,7 +642,7 @@ void conn_finish(struct conn *c)
     if (c->finishing || c->closed)
         return;
     c->finishing = true;
-    if (!c->broken && c->queued == 0) {
+    if (!c->broken && conn_queued(c) == 0) {
         finish_now(c);
         conn_watch(c);
     }
@@ -789,29 +672,34 @@ void conn_close(struct conn *c, bool reset)
 
 size_t conn_outstanding(const struct conn *c)
 {
-    return c->queued + in_kernel(c);
+    return conn_queued(c) + in_kernel(c);
 }
 
 static double last_progress(const struct conn *c)
 {
-    return c->progress_at > c->checked_at ? c->progress_at : c->checked_at;
+    const struct conn_wait *w = c->wait;
+    if (!w)
+        return 0;
+    return w->progress_at > w->checked_at ? w->progress_at : w->checked_at;
 }
 
 bool conn_stalled(struct conn *c, unsigned ms)
 {
     size_t kernel = in_kernel(c);
 
-    if (c->queued + kernel == 0) {
-        c->checked_at = 0;
+    if (conn_queued(c) + kernel == 0) {
+        stall_forget(c);
         return false;
     }
-    if (c->checked_at == 0 || kernel < c->in_kernel)
+    if (!wait_begin(c))
+        return false; /* it cannot be told yet */
+    if (c->wait->checked_at == 0 || kernel < c->wait->in_kernel)
         stall_watch(c, kernel);
-    c->in_kernel = kernel;
+    c->wait->in_kernel = kernel;
     return ms > 0 && last_progress(c) + ms / 1000. <= loop_now(c->loop);
 }
 
 double conn_stalls_at(const struct conn *c, unsigned ms)
 {
-    return c->queued > 0 && ms > 0 ? last_progress(c) + ms / 1000. : 0;
+    return conn_queued(c) > 0 && ms > 0 ? last_progress(c) + ms / 1000. : 0;
 }

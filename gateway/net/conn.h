@@ -8,11 +8,10 @@
 #ifndef GW_CONN_H
 #define GW_CONN_H
 
-#include "../base/shared.h"
 #include "loop.h"
+#include "outbox.h"
 
 #include <openssl/types.h>
-#include <sys/uio.h>
 
 struct conn;
 
@@ -40,18 +39,13 @@ struct conn_marks {
     size_t high, low; /* bytes */
 };
 
-/* Queued output. A chunk ends where a send ended, so that a control frame
- * can go between two chunks. */
-struct chunk {
-    struct chunk *next;
-    const uint8_t *data;   /* bytes[], or those of `shared` */
-    size_t off, len;       /* data[off..len) is still to be sent */
-    size_t cap;            /* of bytes[] */
-    struct shared *shared; /* a reference, or NULL */
-    bool begun;  /* what stands before data[off] has left: nothing may come in
-                    between */
-    bool sealed; /* TLS records; at most the first chunk is */
-    uint8_t bytes[];
+/* Of output that waits, and of the watch over it. */
+struct conn_wait {
+    struct outbox box;
+    double progress_at; /* last time the queue began or shrank; see stalled */
+    double checked_at;  /* conn_stalled saw the kernel's part shrink, or began
+                           to watch it; 0: nothing is outstanding */
+    size_t in_kernel;   /* what it saw */
 };
 
 struct tls_conn;
@@ -63,19 +57,11 @@ struct conn {
     ev_io io;
     struct loop_later later; /* frees the struct */
 
-    struct chunk *out, *out_tail;   /* bytes the kernel did not take */
-    struct chunk *urgent;           /* a control frame that goes first; once
-                                       begun, its next is the one to follow */
-    size_t queued;                  /* bytes in out and urgent */
+    struct conn_wait *wait;         /* while there is output to wait for */
     const struct conn_marks *marks; /* lives as long as the conn */
-    double wrote_at;    /* the turn of the last write that was tried at once */
-    double progress_at; /* last time the queue began or shrank; see stalled */
-    double checked_at;  /* conn_stalled saw the kernel's part shrink, or began
-                           to watch it; 0: nothing is outstanding */
-    size_t in_kernel;   /* what it saw */
-
-    struct tls_conn *tls;         /* or NULL */
-    uint64_t bytes_in, bytes_out; /* on the socket */
+    struct tls_conn *tls;           /* or NULL */
+    unsigned wrote_in; /* the turn of the last write that was tried at once */
+    int error;         /* errno of the failure, told by on_error */
 
     bool paused;     /* the owner wants no data */
     bool one_way;    /* the owner's: what is unread while it is paused is of no
@@ -89,7 +75,6 @@ struct conn {
     bool finished;   /* FIN sent */
     bool broken;     /* writing failed: what is there to read still counts */
     bool closed;
-    int error; /* errno of the failure, told by on_error */
 };
 
 /* Take over the connected socket fd (closed on failure too). `ssl`, if not
@@ -147,7 +132,7 @@ double conn_stalls_at(const struct conn *c, unsigned ms);
 
 static inline size_t conn_queued(const struct conn *c)
 {
-    return c->queued;
+    return c->wait ? c->wait->box.bytes : 0;
 }
 
 #endif

@@ -2,6 +2,7 @@
 /* loop.c - one thread's event loop, its shared buffers, its end of turn. */
 #include "loop.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <time.h>
 
@@ -31,12 +32,14 @@ static double monotonic(void)
 static void loop_check_cb(struct ev_loop *ev, ev_check *w, int revents)
 {
     (void)ev, (void)revents;
-    container_of(w, struct loop, check)->now = monotonic();
+    struct loop *l = container_of(w, struct loop, check);
+    l->now = monotonic();
+    l->turn += l->turn == UINT_MAX ? 2 : 1;
 }
 
 int loop_init(struct loop *l, size_t read_cap)
 {
-    *l = (struct loop){.read_cap = read_cap, .now = monotonic()};
+    *l = (struct loop){.read_cap = read_cap, .now = monotonic(), .turn = 1};
     /* Nothing less: poll is slow, and select ends at descriptor 1024. */
     l->ev = ev_loop_new(EVBACKEND_EPOLL | EVFLAG_NOENV);
     l->read_buf = malloc(LOOP_HEADROOM + read_cap);

@@ -31,7 +31,8 @@ struct loop {
     struct loop_later *later;
     ev_prepare prepare;
     ev_check check;
-    double now; /* see loop_now */
+    double now;    /* see loop_now */
+    unsigned turn; /* counts them; never 0 */
 };
 
 /* Returns 0, or -1: out of memory or descriptors. */

@@ -15,6 +15,7 @@
 #include <openssl/x509v3.h>
 #include <poll.h>
 #include <stdio.h>
+#include <sys/ioctl.h>
 #include <sys/socket.h>
 #include <unistd.h>
 
@@ -129,6 +130,14 @@ static inline void tcp_pair(int fd[2], int bytes)
     close(l);
     set_nonblocking(fd[0]);
     set_nonblocking(fd[1]);
+}
+
+/* Bytes that have arrived at fd and were not read. */
+static inline size_t unread(int fd)
+{
+    int n = 0;
+    assert_int_equal(ioctl(fd, FIONREAD, &n), 0);
+    return (size_t)n;
 }
 
 /* Whether the descriptor number is free: what had it was closed. */
