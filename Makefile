@@ -101,6 +101,11 @@ UNIT_SRC := $(wildcard tests/unit/test_*.c)
 UNIT_BIN := $(patsubst tests/unit/%.c,$(OUT)/tests/%,$(UNIT_SRC))
 FUZZ_SRC := $(wildcard tests/fuzz/fuzz_*.c)
 FUZZ_BIN := $(patsubst tests/fuzz/%.c,$(OUT)/tests/%,$(FUZZ_SRC))
+# The benchmark's load generator, one program of several files, and the relays
+# that everything is compared with, a program each.
+LOAD_OBJ := $(patsubst %.c,$(OUT)/obj/%.o,$(wildcard tests/bench/load/*.c))
+BENCH_BIN := $(if $(LOAD_OBJ),$(OUT)/bench/load) $(patsubst \
+	tests/bench/floor/%.c,$(OUT)/bench/%,$(wildcard tests/bench/floor/*.c))
 
 C_FILES = $(shell find gateway conf bridges tests \
 	\( -name node_modules -o -name corpus \) -prune -o -name '*.[ch]' -print)
@@ -141,6 +146,14 @@ $(OUT)/tests/test_%: $(OUT)/obj/tests/unit/test_%.o $(LIB)
 $(OUT)/tests/fuzz_%: $(OUT)/obj/tests/fuzz/fuzz_%.o $(LIB)
 	@mkdir -p $(@D)
 	$(CC) $(LDFLAGS_ALL) -fsanitize=fuzzer -o $@ $^ $(LIBS)
+
+$(OUT)/bench/load: $(LOAD_OBJ)
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lssl -lcrypto -lpthread
+
+$(OUT)/bench/%: $(OUT)/obj/tests/bench/floor/%.o
+	@mkdir -p $(@D)
+	$(CC) $(LDFLAGS_ALL) -o $@ $^ -lssl -lcrypto -lpthread
 
 .SECONDARY:
 -include $(shell find $(OUT)/obj -name '*.d' 2>/dev/null)
@@ -213,6 +226,22 @@ san-address:
 	@$(MAKE) --no-print-directory SAN=address,undefined unit
 san-thread:
 	@$(MAKE) --no-print-directory SAN=thread unit
+
+# ---- measure -----------------------------------------------------------------
+
+# Beside what else there is, on this machine: tests/bench. The results go to
+# tests/bench/results, those of a narrower run to $(OUT)/bench/results:
+# make bench BENCH="--cases ^echo --only floor,gangway --seconds 2"
+BENCH ?=
+.PHONY: bench bench-full bench-build deps-bench
+deps-bench:
+	@tests/deps.sh build bench
+bench-build: all $(BENCH_BIN)
+bench bench-full: deps-bench
+	@$(MAKE) --no-print-directory bench-build
+	@$(PYTHON) tests/bench/bench.py --build $(OUT) \
+		$(if $(filter bench-full,$@),--full) \
+		$(if $(BENCH),$(BENCH),--out tests/bench/results)
 
 # ---- lint --------------------------------------------------------------------
 
@@ -307,6 +336,7 @@ help:
 	@echo 'e2e           the real binary against real clients; E2E="-k name"'
 	@echo 'fuzz-replay   the fuzzers'"'"' corpora; fuzz: FUZZ_SECONDS=60 on each'
 	@echo 'san-address   unit tests under ASan and UBSan; san-thread: under TSan'
+	@echo 'bench         what it costs beside its rivals, in ten minutes; bench-full: all'
 	@echo 'lint          format, rules, cppcheck, clang-tidy; format: apply it'
 	@echo 'man install   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'deps          Debian packages to build; deps-test: and to test'

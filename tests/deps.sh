@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages that are missing: deps.sh [build] [run] [test]
+# Install the Debian packages that are missing: deps.sh [build] [run] [test] [bench]
 #
 # When nothing is missing it only looks, in well under a second. Otherwise it
 # uses apt-get, through sudo unless it runs as root. Servers that come with a
@@ -32,6 +32,13 @@ test=(
     ngircd mosquitto-clients python3-paho-mqtt inetutils-telnetd
     # browsers, and a screen to look at with one
     chromium firefox-esr novnc tigervnc-standalone-server x11-xserver-utils
+)
+# What gangway is measured beside.
+# shellcheck disable=SC2034
+bench=(
+    python3 openssl
+    haproxy nginx libnginx-mod-stream socat
+    websockify lighttpd lighttpd-mod-openssl websocketd mosquitto
 )
 
 # Package of an item that is not there; nothing if it is. "command:NAME=PKG"
