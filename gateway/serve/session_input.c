@@ -66,13 +66,11 @@ static void data_event(struct gw_session *s, const struct ws_event *ev,
                        struct gw_data *run)
 {
     s->bytes_in += ev->n;
-    if (ev->first) {
-        s->messages_in++;
-        counter_add(
-            &s->serve->metrics
-                 .frames_in[ev->opcode == WS_TEXT ? FRAME_TEXT : FRAME_BINARY],
-            1);
-    }
+    s->messages_in += ev->messages;
+    counter_add(
+        &s->serve->metrics
+             .frames_in[ev->opcode == WS_TEXT ? FRAME_TEXT : FRAME_BINARY],
+        ev->messages);
     if (s->take == GW_MESSAGES) {
         message_data(s, ev);
     } else if (s->take == GW_SLICES) {
@@ -198,7 +196,7 @@ static void session_input(struct gw_session *s, uint8_t *p, size_t n)
         .message_bytes = whole ? s->route->max_message : 0,
         .fragments = whole ? session_limits(s)->fragments : 0,
     };
-    struct ws_input in = {p, p + n, NULL};
+    struct ws_input in = {p, p + n, NULL, s->take == GW_STREAM};
     struct gw_data run = {0};
     struct ws_event ev;
     enum ws_got got;

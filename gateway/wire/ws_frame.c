@@ -106,17 +106,11 @@ static inline void unmask_block(uint8_t *dst, const uint8_t *src, vec key)
     memcpy(dst + 3 * sizeof(vec), &d, sizeof(vec));
 }
 
-void ws_unmask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4],
-               unsigned phase)
+static inline void unmask(uint8_t *dst, const uint8_t *src, size_t n,
+                          uint32_t key)
 {
-    uint32_t k;
-    uint64_t kk;
+    const uint64_t kk = (uint64_t)key << 32 | key;
     size_t i = 0;
-
-    memcpy(&k, key, sizeof(k));
-    kk = (uint64_t)k << 32 | k;
-    memcpy(&k, (const uint8_t *)&kk + phase % 4, sizeof(k));
-    kk = (uint64_t)k << 32 | k; /* begins at the phase, on any machine */
 
     for (; n - i >= BLOCK; i += BLOCK)
         unmask_block(dst + i, src + i, (vec){kk, kk});
@@ -129,6 +123,42 @@ void ws_unmask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4],
     memcpy(rest, &kk, sizeof(kk));
     for (size_t r = 0; i < n; i++, r++)
         dst[i] = src[i] ^ rest[r];
+}
+
+void ws_unmask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4],
+               unsigned phase)
+{
+    uint8_t turned[4];
+    uint32_t k;
+
+    for (unsigned i = 0; i < sizeof(turned); i++)
+        turned[i] = key[(phase + i) % 4];
+    memcpy(&k, turned, sizeof(k));
+    unmask(dst, src, n, k);
+}
+
+size_t ws_unmask_run(uint8_t **dst, uint8_t **src, const uint8_t *end,
+                     uint8_t first)
+{
+    enum { HEAD = 2 + 4, MASKED = 0x80 };
+    uint8_t *to = *dst;
+    const uint8_t *p = *src;
+    size_t frames = 0;
+
+    while (end - p >= HEAD && p[0] == first && p[1] >= MASKED) {
+        size_t n = p[1] - MASKED;
+        uint32_t key;
+        if (n >= LEN_16 || n > (size_t)(end - p) - HEAD)
+            break;
+        memcpy(&key, p + 2, sizeof(key));
+        unmask(to, p + HEAD, n, key);
+        to += n;
+        p += HEAD + n;
+        frames++;
+    }
+    *src += p - *src;
+    *dst = to;
+    return frames;
 }
 
 bool ws_code_valid(unsigned code)

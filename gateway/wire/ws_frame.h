@@ -65,6 +65,13 @@ size_t ws_head_encode_before(uint8_t *end, bool fin, uint8_t opcode,
 void ws_unmask(uint8_t *dst, const uint8_t *src, size_t n, const uint8_t key[4],
                unsigned phase);
 
+/* The payloads of whole frames that follow one another at *src, each with the
+ * first byte `first` and at most 125 bytes, unmasked to *dst side by side; as
+ * above. Both are moved on. Returns how many frames there were: the next, if
+ * any, is of another kind, longer, unmasked or cut. */
+size_t ws_unmask_run(uint8_t **dst, uint8_t **src, const uint8_t *end,
+                     uint8_t first);
+
 /* Whether a Close frame may carry this code (sections 7.4.1 and 7.4.2:
  * 1000-1003, 1007-1014, 3000-4999). */
 bool ws_code_valid(unsigned code);

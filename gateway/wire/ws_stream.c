@@ -5,6 +5,8 @@
  * A header that is whole in the input is decoded where it lies. */
 #include "ws_stream.h"
 
+#include <stdlib.h>
+
 static size_t room(const struct ws_input *input)
 {
     return (size_t)(input->end - input->in);
@@ -42,10 +44,10 @@ static int next_head(struct ws_stream *s, struct ws_input *input,
     if (kept == 0) {
         size = ws_head_decode(head, input->in, n);
         if (size == 0)
-            memcpy(s->hold, input->in, n);
+            memcpy(s->head, input->in, n);
     } else {
-        memcpy(s->hold + kept, input->in, n);
-        size = ws_head_decode(head, s->hold, kept + n);
+        memcpy(s->head + kept, input->in, n);
+        size = ws_head_decode(head, s->head, kept + n);
     }
     if (size > 0) {
         input->in += (size_t)size - kept;
@@ -112,7 +114,6 @@ static uint16_t begin_frame(struct ws_stream *s, const struct ws_head *head,
         if (code != 0)
             return code;
     }
-    s->frames++;
     s->frame_left = head->payload_len;
     memcpy(s->key, head->key, sizeof(s->key));
     s->phase = 0;
@@ -161,9 +162,15 @@ static enum ws_got read_control(struct ws_stream *s, struct ws_input *input,
                                 struct ws_event *event)
 {
     size_t n = min_size(room(input), (size_t)s->frame_left);
-    bool whole = s->held == 0 && n == s->frame_left;
-    uint8_t *p = whole ? input->in : s->hold;
+    uint8_t *p = input->in;
 
+    if (!s->control && n < s->frame_left) {
+        s->control = malloc(WS_CONTROL_MAX);
+        if (!s->control)
+            return fault(s, input, event, WS_CODE_INTERNAL, "out of memory");
+    }
+    if (s->control)
+        p = s->control;
     take_payload(s, input, p + s->held, n);
     n += s->held;
     if (s->frame_left > 0) {
@@ -176,6 +183,16 @@ static enum ws_got read_control(struct ws_stream *s, struct ws_input *input,
         return end_close(s, input, event, p, n);
     *event = (struct ws_event){.p = p, .n = n, .opcode = s->opcode};
     return s->opcode == WS_PING ? WS_GOT_PING : WS_GOT_PONG;
+}
+
+/* The messages that follow, if they are of the same kind, short and whole. */
+static void gather(struct ws_input *input, struct ws_event *event)
+{
+    uint8_t *before = input->out;
+
+    event->messages +=
+        ws_unmask_run(&input->out, &input->in, input->end, 0x80 | WS_BINARY);
+    event->n += (size_t)(input->out - before);
 }
 
 static enum ws_got read_data(struct ws_stream *s, struct ws_input *input,
@@ -198,11 +215,18 @@ static enum ws_got read_data(struct ws_stream *s, struct ws_input *input,
                          "text is not UTF-8");
     }
     input->out = p + n;
-    *event = (struct ws_event){
-        .p = p, .n = n, .opcode = s->message, .first = !s->begun, .last = last};
+    *event = (struct ws_event){.p = p,
+                               .n = n,
+                               .opcode = s->message,
+                               .first = !s->begun,
+                               .last = last,
+                               .messages = !s->begun};
     s->begun = true;
-    if (last)
+    if (last) {
         s->message = 0;
+        if (input->gather && event->opcode == WS_BINARY)
+            gather(input, event);
+    }
     return WS_GOT_DATA;
 }
 
@@ -215,6 +239,7 @@ enum ws_got ws_stream_next(struct ws_stream *s, struct ws_input *input,
 
     for (;;) {
         if (!s->in_frame) {
+            ws_stream_free(s); /* what the last event told of is dead */
             struct ws_head head;
             const char *why = NULL;
 
@@ -234,6 +259,12 @@ enum ws_got ws_stream_next(struct ws_stream *s, struct ws_input *input,
         if (got != WS_GOT_MORE || s->in_frame)
             return got;
     }
+}
+
+void ws_stream_free(struct ws_stream *s)
+{
+    free(s->control);
+    s->control = NULL;
 }
 
 size_t ws_close_payload(uint8_t *out, uint16_t code, const char *reason)

@@ -255,8 +255,9 @@ static void check_conn(const struct conn *c)
 {
     if (!c)
         return;
-    CHECK((c->queued > 0) == (c->out || c->urgent));
-    CHECK(c->queued <= 10 << 10);
+    const struct outbox *b = c->wait ? &c->wait->box : NULL;
+    CHECK((conn_queued(c) > 0) == (b && (b->first || b->urgent)));
+    CHECK(conn_queued(c) <= 10 << 10);
 }
 
 static void turn(struct client *c)
@@ -281,7 +282,7 @@ static void expect(struct client *c, const uint8_t *p, size_t n, bool whole)
     static const struct ws_stream_limits any = {0};
     const struct ws_stream_limits some = {2048, 64};
     uint8_t *copy = copy_of(p, n);
-    struct ws_input in = {copy, copy + n, NULL};
+    struct ws_input in = {copy, copy + n, NULL, false};
     struct ws_event ev;
     enum ws_got got;
 
@@ -437,6 +438,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     }
     client_send(&c, first, n);
     end(&c);
+    ws_stream_free(&c.parser);
     if (path)
         check_mirrored(&c);
     return 0;

@@ -38,5 +38,6 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t size)
     check_fed(p, n, n * data[1] / 255, n + 1, data[0] / PLACES % PLACES,
               &limits, want);
     trace_free(&m.trace);
+    check_gathers(p, n, 1 + data[1]);
     return 0;
 }

@@ -254,7 +254,6 @@ struct source {
     struct rng rng;
     struct bytes wire;  /* what to feed */
     struct trace trace; /* what must be told */
-    uint64_t frames;
 };
 
 static void send_frame(struct source *s, unsigned first, const void *p,
@@ -265,7 +264,6 @@ static void send_frame(struct source *s, unsigned first, const void *p,
     for (size_t i = 0; i < sizeof(key); i++)
         key[i] = (uint8_t)rng_next(&s->rng);
     put_frame(&s->wire, first, key, p, n);
-    s->frames++;
 }
 
 static void send_control(struct source *s)
@@ -366,7 +364,6 @@ static void carries_random_streams(void **state)
             struct feeder f = {.place = place};
             feed_at_random(&f, &s.rng, &s.wire);
             assert_string_equal(trace_line(&f.trace), want);
-            assert_int_equal(f.stream.frames, s.frames);
             feeder_free(&f);
         }
         struct model m = {.p = s.wire.p, .n = s.wire.n};
@@ -404,6 +401,55 @@ static void judges_damage_the_same_at_every_cut(void **state)
         }
 }
 
+/* Runs of short messages among all else, wherever reads cut them. */
+static void gathers_what_it_may(void **state)
+{
+    static const size_t steps[] = {1, 5, 64, 200, 1 << 20};
+    (void)state;
+
+    for (unsigned seed = 1; seed <= 200; seed++) {
+        struct source s = {.rng = rng_of(seed)};
+        for (size_t i = 0; i < 60; i++) {
+            uint8_t p[130] = {(uint8_t)i};
+            if (rng_below(&s.rng, 12) == 0)
+                send_message(&s);
+            else if (rng_below(&s.rng, 12) == 0)
+                send_control(&s);
+            else
+                send_frame(&s, 0x82, p, rng_below(&s.rng, sizeof(p)));
+        }
+        for (size_t i = 0; i < LEN(steps); i++)
+            check_gathers(s.wire.p, s.wire.n, steps[i]);
+        bytes_free(&s.wire);
+        trace_free(&s.trace);
+    }
+}
+
+static void gathers_into_one_event(void **state)
+{
+    struct bytes wire = {0};
+    struct ws_stream s = {0};
+    struct ws_event e;
+    (void)state;
+
+    size_t n = 0;
+    for (unsigned i = 0; i < 50; n += i % 11, i++)
+        put_frame(&wire, 0x82, (const uint8_t[]){1, 2, 3, (uint8_t)i},
+                  "0123456789", i % 11);
+    put_frame(&wire, 0x02, (const uint8_t[4]){0}, "part", 4);
+    struct ws_input input = {wire.p, wire.p + wire.n, NULL, true};
+    const struct ws_stream_limits any = {0};
+    assert_int_equal(ws_stream_next(&s, &input, &any, &e), WS_GOT_DATA);
+    assert_int_equal(e.messages, 50);
+    assert_int_equal(e.n, n);
+    assert_true(e.first && e.last);
+    assert_int_equal(ws_stream_next(&s, &input, &any, &e), WS_GOT_DATA);
+    assert_int_equal(e.messages, 1);
+    assert_memory_equal(e.p, "part", 4);
+    assert_false(e.last);
+    bytes_free(&wire);
+}
+
 /* ---- single promises -----------------------------------------------------*/
 
 /* In front of a payload that lies where it came, the header of the same frame
@@ -422,7 +468,7 @@ static void leaves_room_for_a_header(void **state)
         uint8_t head[WS_SERVER_HEAD_MAX];
 
         put_frame(&wire, 0x82, key, payload, sizes[i]);
-        struct ws_input input = {wire.p, wire.p + wire.n, NULL};
+        struct ws_input input = {wire.p, wire.p + wire.n, NULL, false};
         assert_int_equal(
             ws_stream_next(&s, &input, &(struct ws_stream_limits){0}, &e),
             WS_GOT_DATA);
@@ -430,6 +476,7 @@ static void leaves_room_for_a_header(void **state)
             ws_head_encode_before(head + sizeof(head), true, WS_BINARY, e.n);
         assert_int_equal(e.p - wire.p, size + 4);
         assert_true(e.first && e.last);
+        ws_stream_free(&s);
         bytes_free(&wire);
     }
 }
@@ -452,13 +499,13 @@ static void streams_frames_of_any_size(void **state)
     struct ws_stream s = {0};
     uint8_t p[1000] = "\x82\xff\x40\0\0\0\0\0\0\0" KEY;
     struct ws_event e;
-    struct ws_input input = {p, p + 14, NULL};
+    struct ws_input input = {p, p + 14, NULL, false};
     const struct ws_stream_limits any = {0};
     (void)state;
 
     assert_int_equal(ws_stream_next(&s, &input, &any, &e), WS_GOT_MORE);
     for (int i = 0; i < 100; i++) {
-        input = (struct ws_input){p, p + sizeof(p), NULL};
+        input = (struct ws_input){p, p + sizeof(p), NULL, false};
         assert_int_equal(ws_stream_next(&s, &input, &any, &e), WS_GOT_DATA);
         assert_int_equal(e.n, sizeof(p));
         assert_int_equal(e.first, i == 0);
@@ -499,6 +546,8 @@ int main(void)
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(tells_the_table_at_every_cut),
         cmocka_unit_test(has_a_model_that_agrees),
+        cmocka_unit_test(gathers_what_it_may),
+        cmocka_unit_test(gathers_into_one_event),
         cmocka_unit_test(carries_random_streams),
         cmocka_unit_test(judges_damage_the_same_at_every_cut),
         cmocka_unit_test(leaves_room_for_a_header),

@@ -239,7 +239,7 @@ static inline void feed(struct feeder *f, const uint8_t *p, size_t n)
     CHECK(read);
     if (n > 0)
         memcpy(read, p, n);
-    struct ws_input input = {read, read + n, NULL};
+    struct ws_input input = {read, read + n, NULL, false};
     if (f->place == PLACE_FRONT)
         input.out = read;
     f->run_at = NULL;
@@ -266,8 +266,72 @@ static inline void feed(struct feeder *f, const uint8_t *p, size_t n)
 
 static inline void feeder_free(struct feeder *f)
 {
+    ws_stream_free(&f->stream);
     trace_free(&f->trace);
     bytes_free(&f->run);
+}
+
+/* ---- messages that are but bytes -----------------------------------------*/
+
+/* What a stream says to whom cuts are of no interest: payload bytes, each
+ * behind its opcode, control frames and ends where they come, and how many
+ * messages there were. */
+struct flat {
+    struct bytes told;
+    uint64_t messages;
+};
+
+static inline void flat_event(struct flat *f, enum ws_got got,
+                              const struct ws_event *e)
+{
+    const uint8_t intro[] = {(uint8_t)(0x80 | got), (uint8_t)e->n,
+                             (uint8_t)e->code, (uint8_t)(e->code >> 8)};
+
+    if (got != WS_GOT_DATA) {
+        bytes_add(&f->told, intro, sizeof(intro));
+        if (got != WS_GOT_FAULT)
+            bytes_add(&f->told, e->p, e->n);
+        return;
+    }
+    f->messages += e->messages;
+    for (size_t i = 0; i < e->n; i++)
+        bytes_add(&f->told, (uint8_t[]){e->opcode, e->p[i]}, 2);
+}
+
+/* Reads of `step` bytes, each in memory of exactly its size. */
+static inline void flatten(struct flat *f, const uint8_t *p, size_t n,
+                           size_t step, bool gather)
+{
+    struct ws_stream s = {0};
+    struct ws_event e;
+
+    for (size_t at = 0, some; at < n; at += some) {
+        some = min_size(step, n - at);
+        uint8_t *read = malloc(some);
+        CHECK(read);
+        memcpy(read, p + at, some);
+        struct ws_input in = {read, read + some, NULL, gather};
+        for (enum ws_got got = WS_GOT_PING; got != WS_GOT_MORE;) {
+            got = ws_stream_next(&s, &in, &(struct ws_stream_limits){0}, &e);
+            if (got != WS_GOT_MORE)
+                flat_event(f, got, &e);
+        }
+        free(read);
+    }
+    ws_stream_free(&s);
+}
+
+static inline void check_gathers(const uint8_t *p, size_t n, size_t step)
+{
+    struct flat one = {0}, many = {0};
+
+    flatten(&one, p, n, step, false);
+    flatten(&many, p, n, step, true);
+    CHECK(one.messages == many.messages);
+    CHECK(one.told.n == many.told.n);
+    CHECK(one.told.n == 0 || memcmp(one.told.p, many.told.p, one.told.n) == 0);
+    bytes_free(&one.told);
+    bytes_free(&many.told);
 }
 
 /* ---- the model -----------------------------------------------------------*/
