@@ -4,6 +4,7 @@
 #include "notify.h"
 #include "ports.h"
 #include "serve/admin.h"
+#include "wire/ws_handshake.h"
 #include "worker.h"
 
 #include <fcntl.h>
@@ -391,6 +392,9 @@ static int app_start(struct app *a, struct err *err)
     const struct settings *s = a->generation->settings;
     unsigned n = worker_count(s), max;
 
+    if (!ws_handshake_possible())
+        return err_set(err, "OpenSSL provides no SHA-1, which every WebSocket "
+                            "handshake needs: see its configuration");
     if (crowd_size(s, n, &max, err) < 0)
         return -1;
     atomic_init(&a->crowd.max, max);

@@ -49,7 +49,7 @@ static void send_part(struct stream *s)
     if (good > 0 && good + cut == part) /* else it is invalid anyway */
         part = good;
     stream_down_line(s, s->line, part);
-    s->line_n -= part;
+    s->line_n -= (uint32_t)part;
     memmove(s->line, s->line + part, s->line_n);
 }
 
@@ -76,17 +76,17 @@ static void keep(struct stream *s, const uint8_t *p, size_t n)
             send_part(s);
         size_t piece = n < max - s->line_n ? n : max - s->line_n;
         if (s->line_n + piece > s->line_cap) {
-            size_t cap = 2 * s->line_cap + piece;
+            size_t cap = 2 * (size_t)s->line_cap + piece;
             uint8_t *grown = realloc(s->line, cap < max ? cap : max);
             if (!grown) {
                 stream_end(s, GW_FAILED, NULL);
                 return;
             }
             s->line = grown;
-            s->line_cap = cap < max ? cap : max;
+            s->line_cap = (uint32_t)(cap < max ? cap : max);
         }
         memcpy(s->line + s->line_n, p, piece);
-        s->line_n += piece;
+        s->line_n += (uint32_t)piece;
         p += piece;
         n -= piece;
     }

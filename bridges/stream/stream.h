@@ -33,7 +33,7 @@ struct stream {
     uint8_t held_n;    /* bytes of a cut character, or of a cut group */
     uint8_t held[4];
     uint8_t *line; /* an unfinished line, or NULL */
-    size_t line_n, line_cap;
+    uint32_t line_n, line_cap; /* a line is at most 1 GiB */
 };
 
 /* One way to translate. */

@@ -685,8 +685,10 @@ static double last_progress(const struct conn *c)
 
 bool conn_stalled(struct conn *c, unsigned ms)
 {
+    /* Nothing has left before this turn: the kernel need not be asked. */
+    if (!c->wait && (c->wrote_in == 0 || c->wrote_in == c->loop->turn))
+        return false;
     size_t kernel = in_kernel(c);
-
     if (conn_queued(c) + kernel == 0) {
         stall_forget(c);
         return false;

@@ -253,8 +253,8 @@ static int inherited_socket(const struct listener_settings *s, int *port,
     return fd;
 }
 
-int listener_socket(const struct listener_settings *s, int *port,
-                    struct err *err)
+static int open_socket(const struct listener_settings *s, int *port,
+                       struct err *err)
 {
     switch (s->kind) {
     case LISTEN_TCP:
@@ -265,6 +265,17 @@ int listener_socket(const struct listener_settings *s, int *port,
         return inherited_socket(s, port, err);
     }
     return err_set(err, "unknown kind of listener");
+}
+
+/* What is accepted inherits TCP_NODELAY: a system call less for each. */
+int listener_socket(const struct listener_settings *s, int *port,
+                    struct err *err)
+{
+    int fd = open_socket(s, port, err);
+
+    if (fd != -1)
+        set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* not on Unix sockets */
+    return fd;
 }
 
 /* ---- accepting ---------------------------------------------------------- */
@@ -302,7 +313,6 @@ static enum accepted accept_one(struct listener *l)
     if (fd == -1)
         return accept_failed();
     l->starved = false;
-    set_option(fd, IPPROTO_TCP, TCP_NODELAY, 1); /* fails on Unix sockets */
     l->on_accept(l, fd);
     return TOOK;
 }

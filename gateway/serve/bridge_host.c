@@ -29,12 +29,23 @@ struct gw_conn {
     const struct gw_conn_events *events;
     void *ctx;
     struct loop_later later;
-    double dialled_at;
+    uint32_t dialled_us; /* when, see now_us */
     uint8_t proxy;
     bool ready; /* `connected` was told */
     bool closed;
     bool refused; /* by the allow-list, before any dial */
 };
+
+/* For differences: it comes around in an hour. */
+static uint32_t now_us(const struct gw_conn *c)
+{
+    return (uint32_t)(uint64_t)(loop_now(c->session->serve->loop) * 1e6);
+}
+
+static double seconds_since_dial(const struct gw_conn *c)
+{
+    return (uint32_t)(now_us(c) - c->dialled_us) / 1e6;
+}
 
 struct gw_timer {
     struct gw_session *session;
@@ -100,8 +111,7 @@ static void gw_conn_ready(struct gw_conn *c)
 
     c->ready = true;
     counter_add(&serve->metrics.backend_ok, 1);
-    histogram_add(&serve->metrics.backend,
-                  loop_now(serve->loop) - c->dialled_at);
+    histogram_add(&serve->metrics.backend, seconds_since_dial(c));
     c->events->connected(c->ctx);
 }
 
@@ -167,7 +177,7 @@ static bool send_proxy(struct gw_conn *c, int fd)
     uint8_t head[PROXY_HEADER_MAX];
     struct sockaddr_storage peer = {0}, local = {0};
     socklen_t peer_len = sizeof peer, local_len = sizeof local;
-    const struct conn *client = s->h1 ? s->h1->conn : s->conn;
+    const struct conn *client = session_client(s);
 
     if (!client ||
         getpeername(client->io.fd, (struct sockaddr *)&peer, &peer_len) < 0 ||
@@ -194,10 +204,8 @@ static void log_connected(const struct gw_conn *c, const struct address *peer)
         snprintf(to, sizeof to, strchr(host, ':') ? "[%s]:%s" : "%s:%s", host,
                  port);
     session_id_text(s, id);
-    log_debug(
-        "backend-connected", log_str("sid", id), log_str("to", to),
-        log_u64("ms",
-                (uint64_t)((loop_now(s->serve->loop) - c->dialled_at) * 1000)));
+    log_debug("backend-connected", log_str("sid", id), log_str("to", to),
+              log_u64("ms", (uint64_t)(seconds_since_dial(c) * 1000)));
 }
 
 static void dial_connected(void *ctx, int fd, const char *host,
@@ -303,9 +311,9 @@ static struct gw_conn *host_dial(struct gw_session *s, const struct gw_dial *d)
         .tls = (const struct tls_client *)(const void *)d->tls,
         .events = d->events,
         .ctx = d->ctx,
-        .dialled_at = loop_now(s->serve->loop),
         .proxy = (uint8_t)d->proxy,
     };
+    c->dialled_us = now_us(c);
     if (!names_allowed(s, d)) {
         c->refused = true;
         c->later.fn = gw_conn_later;

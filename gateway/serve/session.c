@@ -64,6 +64,7 @@ static void session_free(struct gw_session *s)
     deadline_stop(serve->loop, &s->deadline);
     DL_DELETE(serve->sessions, s);
     generation_unref(s->generation);
+    ws_stream_free(&s->rx);
     free(s->request);
     free(s->early);
     bool counted = s->opened; /* else the connection is still its h1's */

@@ -19,11 +19,11 @@ struct gw_session {
     struct gw_session *prev, *next; /* serve->sessions */
     uint64_t id;
     struct peer peer;
+    float control_tokens; /* control frames that may come; see control_at */
 
-    /* The client's side: h1 until the 101, conn from then on. */
-    struct h1 *h1;
+    /* The client's side: its h1 until the answer, conn from the 101 on. */
+    struct session_request *request;
     struct conn *conn;
-    struct session_request *request; /* until the answer */
     struct ws_stream rx;
     uint8_t *early; /* what came before the 101; or the message under way */
     size_t early_n, early_cap;
@@ -35,16 +35,13 @@ struct gw_session {
 
     struct deadline deadline;
     struct loop_later later;
-    double accepted_at, opened_at;
+    double opened_at;
     double rx_at;      /* last bytes from the client */
     double data_at;    /* last data, either way */
     double ping_at;    /* a ping that has no answer yet; 0: none */
     double end_by;     /* of the phase under way: opening, closing; 0: none */
-    double full_at;    /* the turn of the bridge's first send to a full queue;
-                          0: it is not */
-    size_t send_cap;   /* how far it may go in later turns */
+    size_t send_cap;   /* how far a queue may go that was full_in a turn */
     double control_at; /* when the tokens were last counted */
-    float control_tokens;
 
     uint64_t bytes_in, bytes_out;       /* payload of data frames */
     uint64_t messages_in, messages_out; /* data messages, frames out */
@@ -65,6 +62,8 @@ struct gw_session {
     bool rx_paused;     /* by the bridge */
     bool aborted;       /* nothing is delivered any more */
     bool later_queued, early_due;
+    unsigned full_in; /* the turn of the bridge's first send to a full queue;
+                         0: it is not */
 };
 
 /* A WebSocket request for `route`. Takes over the reference of h->context
@@ -80,6 +79,9 @@ void session_shutdown(struct gw_session *s);
 void session_abort(struct gw_session *s, enum end why);
 
 /* ---- for bridge_host.c ---- */
+
+/* Its connection, before and after the answer; NULL: not any more. */
+const struct conn *session_client(const struct gw_session *s);
 
 void session_accept(struct gw_session *s);
 void session_refuse(struct gw_session *s, int status, const char *why);

@@ -15,16 +15,17 @@ enum { ANSWER_MAX = 1024, SUBPROTOCOL_MAX = 768 };
 
 /* What the answer to the request needs; freed with it. */
 struct session_request {
+    struct h1 *h1;
     struct slice key, subprotocol, host, path;
     const struct template_values *values; /* while the bridge opens */
     char text[];
 };
 
 /* Before the answer: a client that has it finds its line. */
-static void log_open(const struct gw_session *s)
+static void log_open(const struct gw_session *s, double took)
 {
     char id[SESSION_ID_TEXT], client[PEER_TEXT];
-    const SSL *ssl = conn_ssl(s->h1->conn);
+    const SSL *ssl = conn_ssl(s->request->h1->conn);
 
     session_id_text(s, id);
     peer_text(&s->peer, client);
@@ -35,7 +36,12 @@ static void log_open(const struct gw_session *s)
              log_str("bridge", s->route->bridge->name),
              log_slice("subprotocol", s->request->subprotocol),
              log_str("tls", ssl ? SSL_get_version(ssl) : NULL),
-             log_u64("ms", (uint64_t)((s->opened_at - s->accepted_at) * 1000)));
+             log_u64("ms", (uint64_t)(took * 1000)));
+}
+
+const struct conn *session_client(const struct gw_session *s)
+{
+    return s->request ? s->request->h1->conn : s->conn;
 }
 
 /* The request is answered; what its h1 was is this session's, or nobody's. */
@@ -43,7 +49,6 @@ static void request_over(struct gw_session *s)
 {
     free(s->request);
     s->request = NULL;
-    s->h1 = NULL;
 }
 
 void session_accept(struct gw_session *s)
@@ -59,12 +64,12 @@ void session_accept(struct gw_session *s)
         session_refuse(s, 503, "out of memory");
         return;
     }
-    DL_DELETE(serve->requests, s->h1);
+    DL_DELETE(serve->requests, s->request->h1);
     s->opened = true;
     s->opened_at = s->rx_at = s->data_at = loop_now(serve->loop);
-    s->accepted_at = s->h1->accepted_at;
-    log_open(s);
-    s->conn = h1_upgrade(s->h1, answer, n, &s->early, &s->early_n);
+    const double took = s->opened_at - s->request->h1->accepted_at;
+    log_open(s, took);
+    s->conn = h1_upgrade(s->request->h1, answer, n, &s->early, &s->early_n);
     s->end_by = 0;
     deadline_stop(serve->loop, &s->deadline);
     counter_add(&serve->metrics.sessions_opened, 1);
@@ -77,7 +82,7 @@ void session_accept(struct gw_session *s)
         return;
     }
     conn_adopt(s->conn, &session_conn_ops, s);
-    histogram_add(&serve->metrics.handshake, s->opened_at - s->accepted_at);
+    histogram_add(&serve->metrics.handshake, took);
     request_over(s);
     s->early_due = s->early != NULL;
     if (s->early_due)
@@ -105,7 +110,7 @@ void session_refuse(struct gw_session *s, int status, const char *why)
     session_set_end(s, END_REFUSED, (uint16_t)status);
     s->client_closed = s->client_done = true;
     deadline_stop(s->serve->loop, &s->deadline);
-    h1_refuse(s->h1, status, why);
+    h1_refuse(s->request->h1, status, why);
     request_over(s);
     session_bridge_over(s);
 }
@@ -121,7 +126,8 @@ static struct slice put_text(char **at, struct slice s)
 }
 
 /* One block with all that outlives the head. */
-static struct session_request *request_new(const struct http_head *head,
+static struct session_request *request_new(struct h1 *h,
+                                           const struct http_head *head,
                                            const struct ws_offer *offer,
                                            int chosen)
 {
@@ -131,6 +137,7 @@ static struct session_request *request_new(const struct http_head *head,
     if (!r)
         return NULL;
     char *at = r->text;
+    r->h1 = h;
     r->values = NULL;
     r->key = put_text(&at, offer->key);
     r->subprotocol = put_text(&at, sub);
@@ -150,7 +157,6 @@ static struct gw_session *session_new(struct serve *serve, struct h1 *h,
     s->route = route;
     s->id = ++serve->next_id;
     s->peer = h->peer;
-    s->h1 = h;
     s->control_tokens = (float)session_limits(s)->control_burst;
     deadline_init(&s->deadline, session_look);
     DL_APPEND(serve->sessions, s);
@@ -183,7 +189,7 @@ static void bridge_open(struct gw_session *s, const struct http_head *head,
         .query = query,
         .client = client,
         .client_port = s->peer.port,
-        .secure = conn_ssl(s->h1->conn) != NULL,
+        .secure = conn_ssl(s->request->h1->conn) != NULL,
     };
     peer_text(&s->peer, client);
     snprintf(query, sizeof query, SLICE_FMT, SLICE_ARGS(head->query));
@@ -241,7 +247,7 @@ void session_open(struct serve *serve, struct h1 *h,
         return;
     }
     struct gw_session *s = session_new(serve, h, route);
-    if (s && (s->request = request_new(head, offer, chosen))) {
+    if (s && (s->request = request_new(h, head, offer, chosen))) {
         bridge_open(s, head, &values, address);
         return;
     }

@@ -9,17 +9,17 @@ enum { SMALL = 512 };
  * become any number of messages. After that it should. */
 static bool has_room(struct gw_session *s)
 {
-    double now = loop_now(s->serve->loop);
+    const unsigned turn = s->serve->loop->turn;
 
     if (!s->conn->full) {
-        s->full_at = 0;
+        s->full_in = 0;
         return true;
     }
-    if (s->full_at == 0) {
-        s->full_at = now;
+    if (s->full_in == 0) {
+        s->full_in = turn;
         s->send_cap = 0;
     }
-    if (s->full_at == now)
+    if (s->full_in == turn)
         return true;
     if (s->send_cap == 0)
         s->send_cap = conn_queued(s->conn) + session_limits(s)->queue_high;

@@ -126,6 +126,14 @@ void ws_accept_key(struct slice key, char out[WS_ACCEPT_LEN + 1])
         EVP_EncodeBlock((unsigned char *)out, digest, SHA1_LEN);
 }
 
+bool ws_handshake_possible(void)
+{
+    char out[WS_ACCEPT_LEN + 1]; /* of the example in section 1.3 */
+
+    ws_accept_key(slice_of("dGhlIHNhbXBsZSBub25jZQ=="), out);
+    return strcmp(out, "s3pPLMBiTxaQ9kYGzzhZRbK+xOo=") == 0;
+}
+
 bool ws_token_is_credential(struct slice token)
 {
     return begins_with(token, "bearer.") ||

@@ -27,6 +27,10 @@ int ws_handshake_check(const struct http_head *h, struct ws_offer *offer,
  * when out of memory. */
 void ws_accept_key(struct slice key, char out[WS_ACCEPT_LEN + 1]);
 
+/* Whether there is SHA-1, without which no handshake can be answered: an
+ * OpenSSL may be configured to provide none. */
+bool ws_handshake_possible(void);
+
 /* Choose the subprotocol to answer. `allowed` lists the route's (n == 0: any).
  * Tokens are case-sensitive and tried in the client's order. A token that is
  * a credential ("bearer.", "base64url.bearer." prefixes in any case; see
