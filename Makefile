@@ -238,7 +238,7 @@ deps-bench:
 	@tests/deps.sh build bench
 bench-build: all $(BENCH_BIN)
 bench bench-full: deps-bench
-	@$(MAKE) --no-print-directory bench-build
+	@$(MAKE) --no-print-directory -j$(shell nproc) bench-build
 	@$(PYTHON) tests/bench/bench.py --build $(OUT) \
 		$(if $(filter bench-full,$@),--full) \
 		$(if $(BENCH),$(BENCH),--out tests/bench/results)

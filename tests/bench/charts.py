@@ -152,7 +152,7 @@ class Drawing:
 
 BAR = 12  # height of one
 PITCH = 18
-LABELS = 190  # where bars begin
+LABELS = 216  # where bars begin
 VALUES = 70  # room behind them
 TOP = 64
 HEAD = 24

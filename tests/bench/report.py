@@ -290,7 +290,8 @@ def block(results, case, measure):
             bar = charts.Bar(title(name), kind(case, name), value.median, value.low,
                              value.high, goal_value)
         else:
-            note = "not run" if outcome.excused else "failed"
+            note = "failed" if outcome.failures else "nothing to compare with"
+            note = "not run" if outcome.excused else note
             bar = charts.Bar(title(name), kind(case, name), None, note=note)
         bars.append(bar)
     return charts.Block(full_title(case, measure), bars)
