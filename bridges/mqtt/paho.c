@@ -18,43 +18,13 @@ enum {
     PAUSE_MAX_MS = 30000,
     STABLE_MS = 1000, /* lost sooner, a connection counts as failed */
     FLAPS_MAX = 2,    /* up to so many times */
-    FLUSH_MS = 1000,  /* for publishes under way, when closing */
+    LOOK_MS = 1,      /* after beginning to connect */
+    LOOK_MAX_MS = 64,
+    FLUSH_MS = 1000, /* for publishes under way, when closing */
     KEEPALIVE_S = 60,
     CONNECT_TIMEOUT_MS = 5000,
     PAYLOAD_MAX = 65536, /* Paho stalls on writes that a socket does not take */
 };
-
-/* ---- the library ----------------------------------------------------------*/
-
-pthread_rwlock_t paho_calls = PTHREAD_RWLOCK_INITIALIZER;
-
-/* The last client to be destroyed takes the library's threads and tables with
- * it, which is not safe while a new one comes. This one is never destroyed,
- * and never connected. */
-static MQTTAsync anchor;
-
-static void library_init(void)
-{
-    MQTTAsync_init_options init = MQTTAsync_init_options_initializer;
-    MQTTAsync_createOptions o = MQTTAsync_createOptions_initializer;
-
-    init.do_openssl_init = 0; /* gangway has done it */
-    MQTTAsync_global_init(&init);
-    /* Paho would take a proxy from there, and could not be told not to. */
-    unsetenv("http_proxy");
-    unsetenv("https_proxy");
-    if (MQTTAsync_createWithOptions(&anchor, "tcp://-", "gangway",
-                                    MQTTCLIENT_PERSISTENCE_NONE, NULL,
-                                    &o) != MQTTASYNC_SUCCESS)
-        anchor = NULL;
-}
-
-static bool library_ready(void)
-{
-    static pthread_once_t once = PTHREAD_ONCE_INIT;
-    pthread_once(&once, library_init);
-    return anchor != NULL;
-}
 
 /* ---- small things ---------------------------------------------------------*/
 
@@ -145,7 +115,8 @@ static uint32_t attempt(struct upstream *u)
     if (!found || link_open(u, SUBSCRIBING, uri) < 0 ||
         link_open(u, PUBLISHING, uri) < 0)
         return 0;
-    return u->connect_timeout_ms;
+    u->look_ms = LOOK_MS;
+    return u->look_ms;
 }
 
 static uint32_t ms_until(uint64_t at_ms)
@@ -177,6 +148,16 @@ static bool still_connecting(struct upstream *u)
     return false;
 }
 
+/* Paho does not see by itself that a connection has come about. */
+static uint32_t look(struct upstream *u, uint32_t left_ms)
+{
+    paho_wake_sender();
+    paho_wake_receiver();
+    if (u->look_ms < LOOK_MAX_MS)
+        u->look_ms *= 2;
+    return u->look_ms < left_ms ? u->look_ms : left_ms;
+}
+
 static uint32_t paho_tick(struct upstream *u)
 {
     pthread_mutex_lock(&u->lock);
@@ -191,7 +172,7 @@ static uint32_t paho_tick(struct upstream *u)
         return send_tick(u);
     }
     if (connecting)
-        return ms_until(next_ms);
+        return look(u, ms_until(next_ms));
     links_close(u);
     return ms_until(next_ms) > 0 ? ms_until(next_ms) : attempt(u);
 }
@@ -271,7 +252,7 @@ static struct upstream *paho_open(struct hub *h,
         return NULL;
     }
     name_links(u);
-    if (!library_ready() || send_init(u) < 0) {
+    if (!paho_library_ready() || send_init(u) < 0) {
         snprintf(err, cap, "out of memory");
         destroy(u);
         return NULL;

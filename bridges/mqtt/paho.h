@@ -10,6 +10,7 @@
 #define GW_MQTT_PAHO_H
 
 #include "paho_handle.h"
+#include "paho_library.h"
 #include "paho_target.h"
 #include "upstream.h"
 
@@ -64,13 +65,11 @@ struct upstream {
     /* Of the hub's thread alone. */
     struct targets targets;
     unsigned keepalive_s;
-    char *topic; /* with a NUL behind it, for Paho */
+    unsigned look_ms; /* when connecting: until the next look at it */
+    char *topic;      /* with a NUL behind it, for Paho */
     size_t topic_cap;
     uint32_t nudge_ms;  /* so long must nothing move for the next nudge */
     uint64_t nudged_ms; /* when the last one was */
-
-    _Atomic uint64_t heard_ms; /* when the last message came */
-    atomic_bool beating;       /* tick is called again and again */
 
     pthread_mutex_t lock; /* of all that follows */
     pthread_cond_t idle;  /* nothing is under way */
@@ -93,11 +92,6 @@ struct upstream {
 };
 
 uint64_t paho_now_ms(void);
-
-/* Paho frees the commands of a client that is destroyed out of a list that
- * other calls append to under another lock. So these exclude each other. No
- * callback takes this lock. */
-extern pthread_rwlock_t paho_calls;
 
 /* The upstream is down from now on: tell, and when to connect again. With the
  * lock. */
@@ -127,8 +121,6 @@ void send_unsubscribe(struct upstream *u, struct text filter,
 /* The connection is lost: publishes under way end with -1. Without the
  * lock. */
 void send_fail_all(struct upstream *u);
-/* A message has come. */
-void send_heard(struct upstream *u);
 /* See that answers come, and messages. Returns as upstream_ops.tick. */
 uint32_t send_tick(struct upstream *u);
 

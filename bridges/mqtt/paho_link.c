@@ -239,7 +239,6 @@ static int on_message(void *context, char *topic, int n, MQTTAsync_message *m)
     if (u) {
         size_t len = n > 0 ? (size_t)n : strlen(topic);
         message_arrived(u, (struct text){topic, len}, m);
-        send_heard(u);
         paho_leave(u);
     }
     MQTTAsync_freeMessage(&m);

@@ -11,10 +11,7 @@
 
 enum {
     WINDOW_MAX = 4096,
-    NUDGE_MS = 20,
-    NUDGE_MAX_MS = 1000,
-    BEAT_MS = 800,
-    BEAT_FOR_MS = 60000,     /* since the last message */
+    NUDGE_MS = 5,            /* at first; then after twice as long */
     REASON_TOPIC = 0x90,     /* Topic Name invalid */
     REASON_TOO_LARGE = 0x95, /* Packet too large */
     REASON_RETAIN = 0x9a,    /* Retain not supported */
@@ -395,47 +392,6 @@ void send_unsubscribe(struct upstream *u, struct text filter,
 
 /* ---- nudges -------------------------------------------------------------- */
 
-/* Paho's sender may miss its signal, and its receiver may sleep beside a
- * socket that has become writable; both look again after a second. While
- * somebody waits and nothing moves, a packet that does no harm wakes them:
- * every broker answers an UNSUBSCRIBE, whether there is such a filter or not,
- * and none asks for a permission. */
-static void nudge(struct upstream *u)
-{
-    pthread_rwlock_rdlock(&paho_calls);
-    MQTTAsync_unsubscribe(u->links[SUBSCRIBING].client, "$gangway/nudge", NULL);
-    pthread_rwlock_unlock(&paho_calls);
-}
-
-/* Nobody waits, but there may be a message at any time. After a second without
- * one, Paho sleeps for 100 ms without a look at its sockets, and that second
- * never ends if something comes in between. */
-static uint32_t beat(struct upstream *u, uint64_t now, uint64_t moved_ms)
-{
-    uint64_t heard_ms = atomic_load(&u->heard_ms);
-    uint64_t active_ms = heard_ms > moved_ms ? heard_ms : moved_ms;
-
-    if (active_ms == 0 || now >= active_ms + BEAT_FOR_MS) {
-        atomic_store(&u->beating, false);
-        /* A message that saw it beating? */
-        return atomic_load(&u->heard_ms) == heard_ms ? UINT32_MAX : 0;
-    }
-    atomic_store(&u->beating, true);
-    uint64_t last = active_ms > u->nudged_ms ? active_ms : u->nudged_ms;
-    if (now >= last + BEAT_MS) {
-        nudge(u);
-        u->nudged_ms = last = now;
-    }
-    return (uint32_t)(last + BEAT_MS - now);
-}
-
-void send_heard(struct upstream *u)
-{
-    atomic_store(&u->heard_ms, paho_now_ms());
-    if (!atomic_exchange(&u->beating, true))
-        u->events->writable(u->hub); /* have tick called */
-}
-
 uint32_t send_tick(struct upstream *u)
 {
     pthread_mutex_lock(&u->lock);
@@ -448,17 +404,19 @@ uint32_t send_tick(struct upstream *u)
 
     if (writable)
         u->events->writable(u->hub);
+    uint32_t awake = paho_keep_awake();
     if (!waits)
-        return beat(u, now, moved_ms);
+        return awake;
     if (u->nudged_ms < moved_ms)
         u->nudge_ms = NUDGE_MS;
     if (quiet >= u->nudge_ms) {
-        nudge(u);
+        paho_wake_sender();
+        paho_wake_receiver();
         u->nudged_ms = now;
         u->nudge_ms *= 2;
     }
     uint64_t next = u->nudge_ms > quiet ? u->nudge_ms - quiet : NUDGE_MS;
-    return next < NUDGE_MAX_MS ? (uint32_t)next : NUDGE_MAX_MS;
+    return next < awake ? (uint32_t)next : awake;
 }
 
 /* ---- life ---------------------------------------------------------------- */
