@@ -51,34 +51,66 @@ static bool point_allowed(uint32_t c)
     return c >= 0xa0 && !(c >= 0xfdd0 && c <= 0xfdef) && (c & 0xfffe) != 0xfffe;
 }
 
-static bool characters_valid(struct text t)
-{
-    for (size_t i = 0; i < t.n;) {
-        uint8_t c = (uint8_t)t.p[i];
-        uint32_t point;
-        size_t size;
+/* What one look at a topic finds. */
+struct form {
+    size_t slashes;
+    bool wild;
+};
 
-        if (c >= 0x20 && c < 0x7f) {
-            i++;
-            continue;
-        }
-        size = text_char(t.p + i, t.n - i, &point);
-        if (size == 0 || !point_allowed(point))
-            return false;
-        i += size;
-    }
+#define EACH_BYTE UINT64_C(0x0101010101010101)
+#define HIGH_BITS (0x80 * EACH_BYTE)
+
+/* The high bit of each byte that is c; of a word without high bits. */
+static uint64_t bytes_equal(uint64_t word, uint8_t c)
+{
+    return (HIGH_BITS - (word ^ c * EACH_BYTE)) & HIGH_BITS;
+}
+
+/* Eight characters at p. False: not all are printable ASCII. */
+static bool eight_printable(const char *p, struct form *f)
+{
+    uint64_t word;
+
+    memcpy(&word, p, sizeof word);
+    /* A carry or borrow between bytes needs one that is none of them. */
+    if ((word | (word + EACH_BYTE) | (word - 0x20 * EACH_BYTE)) & HIGH_BITS)
+        return false;
+    f->slashes += (bytes_equal(word, '/') >> 7) * EACH_BYTE >> 56;
+    f->wild |= (bytes_equal(word, '+') | bytes_equal(word, '#')) != 0;
     return true;
 }
 
-static bool form_valid(struct text t)
+/* The size of the character at p[0..n); 0: no topic has it. */
+static size_t one_character(const char *p, size_t n, struct form *f)
 {
-    size_t levels = 1;
+    uint8_t c = (uint8_t)p[0];
+    uint32_t point;
 
-    if (t.n == 0 || t.n > TOPIC_MAX || !characters_valid(t))
+    if (c >= 0x20 && c < 0x7f) {
+        f->slashes += c == '/';
+        f->wild |= c == '+' || c == '#';
+        return 1;
+    }
+    n = text_char(p, n, &point);
+    return n > 0 && point_allowed(point) ? n : 0;
+}
+
+static bool form_valid(struct text t, struct form *f)
+{
+    *f = (struct form){0};
+    if (t.n == 0 || t.n > TOPIC_MAX)
         return false;
-    for (size_t i = 0; i < t.n; i++)
-        levels += t.p[i] == '/';
-    return levels <= TOPIC_LEVELS_MAX;
+    for (size_t i = 0; i < t.n;) {
+        if (t.n - i >= 8 && eight_printable(t.p + i, f)) {
+            i += 8;
+            continue;
+        }
+        size_t size = one_character(t.p + i, t.n - i, f);
+        if (size == 0)
+            return false;
+        i += size;
+    }
+    return f->slashes < TOPIC_LEVELS_MAX;
 }
 
 bool topic_has_wildcard(struct text f)
@@ -88,7 +120,9 @@ bool topic_has_wildcard(struct text f)
 
 bool topic_name_valid(struct text t)
 {
-    return form_valid(t) && !topic_has_wildcard(t);
+    struct form form;
+
+    return form_valid(t, &form) && !form.wild;
 }
 
 static bool wildcards_placed(struct text f)
@@ -129,8 +163,9 @@ bool topic_is_shared(struct text f, struct text *filter)
 bool topic_filter_valid(struct text f)
 {
     struct text filter;
+    struct form form;
 
-    return form_valid(f) && wildcards_placed(f) &&
+    return form_valid(f, &form) && (!form.wild || wildcards_placed(f)) &&
            (!begins_with_share(f) || topic_is_shared(f, &filter));
 }
 

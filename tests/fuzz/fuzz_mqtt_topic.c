@@ -4,12 +4,15 @@
 #include "mqtt_naive.h"
 
 #include "../../bridges/mqtt/rules.h"
+#include "../unit/topic_model.h"
 
 static void check_valid(struct text t)
 {
     struct text inner;
     bool shared = topic_is_shared(t, &inner);
 
+    CHECK(topic_name_valid(t) == model_name(t));
+    CHECK(topic_filter_valid(t) == model_filter(t) || topic_is_system(t));
     if (topic_name_valid(t)) {
         CHECK(!topic_has_wildcard(t));
         CHECK(text_is_utf8(t));

@@ -3,6 +3,7 @@
  * matches, contains and overlaps. The last two are compared with what all
  * names of a small world say. */
 #include "mqtt_text.h"
+#include "topic_model.h"
 #include "unit.h"
 
 #include "../../bridges/mqtt/topic.h"
@@ -105,6 +106,84 @@ static void test_valid(void **state)
         assert_int_equal(topic_filter_valid(t), cases[i].filter);
         free(p);
     }
+}
+
+static void same_as_model(const char *p, size_t n)
+{
+    struct text t = {p, n};
+
+    if (topic_name_valid(t) != model_name(t) ||
+        topic_filter_valid(t) != model_filter(t))
+        fail_msg("not as the model: %zu bytes, \"%.*s\"", n, (int)n, p);
+}
+
+/* Each byte at each place of texts of every length and at every alignment,
+ * alone and beside others that matter. */
+static void test_every_byte_at_every_place(void **state)
+{
+    static const char others[] = "a/+#\x7f\x1f\xc3\xbf";
+    enum { LONGEST_TEXT = 27 };
+
+    (void)state;
+    for (size_t n = 1; n <= LONGEST_TEXT; n++) {
+        for (size_t at = 0; at < n; at++) {
+            for (int c = 0; c < 256; c++) {
+                char *p = malloc(n);
+                assert_non_null(p);
+                memset(p, 'x', n);
+                p[at] = (char)c;
+                same_as_model(p, n);
+                for (size_t k = 0; k + 1 < sizeof others; k++) {
+                    p[(at + 1) % n] = others[k];
+                    same_as_model(p, n);
+                }
+                free(p);
+            }
+        }
+    }
+}
+
+static void test_random_topics(void **state)
+{
+    static const char *const parts[] = {"/",
+                                        "//",
+                                        "a",
+                                        "room",
+                                        "+",
+                                        "#",
+                                        "/+/",
+                                        "/#",
+                                        "\xc3\xbc",
+                                        "\xe2\x82\xac",
+                                        "\xf0\x9f\x98\x80",
+                                        "\xef\xbf\xbe",
+                                        "\xc2\x80",
+                                        "temperature",
+                                        "\x7f",
+                                        "\xc3",
+                                        "\x80",
+                                        "~",
+                                        " ",
+                                        "sensors/"};
+    struct rng rng = rng_of(1);
+    size_t valid = 0;
+
+    (void)state;
+    for (int round = 0; round < 200000; round++) {
+        char text[128];
+        size_t n = 0, most = 1 + rng_below(&rng, 100);
+        size_t kinds = rng_below(&rng, 2) ? LEN(parts) : 4;
+
+        while (n < most) {
+            const char *part = parts[rng_below(&rng, kinds)];
+            memcpy(text + n, part, strlen(part));
+            n += strlen(part);
+        }
+        size_t from = rng_below(&rng, 8) % n;
+        same_as_model(text + from, n - from);
+        valid += topic_name_valid((struct text){text + from, n - from});
+    }
+    assert_true(valid > 1000 && valid < 190000);
 }
 
 static void test_longest(void **state)
@@ -374,9 +453,14 @@ static void test_text(void **state)
 int main(void)
 {
     const struct CMUnitTest tests[] = {
-        cmocka_unit_test(test_valid),   cmocka_unit_test(test_longest),
-        cmocka_unit_test(test_levels),  cmocka_unit_test(test_kinds),
-        cmocka_unit_test(test_matches), cmocka_unit_test(test_relations),
+        cmocka_unit_test(test_valid),
+        cmocka_unit_test(test_every_byte_at_every_place),
+        cmocka_unit_test(test_random_topics),
+        cmocka_unit_test(test_longest),
+        cmocka_unit_test(test_levels),
+        cmocka_unit_test(test_kinds),
+        cmocka_unit_test(test_matches),
+        cmocka_unit_test(test_relations),
         cmocka_unit_test(test_text),
     };
 
