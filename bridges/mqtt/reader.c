@@ -279,29 +279,43 @@ static bool wanted(const struct mqtt_reader *r, uint8_t byte)
     return r->want & MQTT_BIT(byte >> 4);
 }
 
-/* The size of a short packet that lies whole at p; 0: it is none. */
-static size_t short_packet(const uint8_t *p, const uint8_t *end)
+/* Where the packets at p end that lie whole there, nobody wants, and are of no
+ * great size: nearly all of them. */
+static const uint8_t *pass_whole(const struct mqtt_reader *r, const uint8_t *p,
+                                 const uint8_t *end)
 {
-    size_t n = end - p >= 2 && !(p[1] & 0x80) ? 2U + p[1] : 0;
+    while (end - p >= 2 && !wanted(r, p[0])) {
+        const uint8_t *body = p + 2;
+        size_t length = p[1];
 
-    return n <= (size_t)(end - p) ? n : 0;
+        if (length & 0x80) {
+            if (body == end || (*body & 0x80))
+                break;
+            length = (length & 0x7f) | (size_t)*body++ << 7;
+        }
+        if (length > (size_t)(end - body))
+            break;
+        p = body + length;
+        if (r->step)
+            break;
+    }
+    return p;
 }
 
 /* Everything up to a head that is wanted. */
 static const struct mqtt_fault *pass(struct mqtt_reader *r, const uint8_t **in,
                                      const uint8_t *end)
 {
-    const uint8_t *p = *in;
+    const uint8_t *p = *in, *next;
     const struct mqtt_fault *fault = NULL;
-    size_t n;
 
     while (p < end) {
         if (r->rest > 0 && r->fixed_n == 0) {
             p = pass_rest(r, p, end);
         } else if (r->fixed_n == 0 && wanted(r, *p)) {
             break;
-        } else if (r->fixed_n == 0 && (n = short_packet(p, end)) > 0) {
-            p += n;
+        } else if (r->fixed_n == 0 && (next = pass_whole(r, p, end)) > p) {
+            p = next;
         } else if (fixed_byte(r, *p)) {
             p++;
         } else {
