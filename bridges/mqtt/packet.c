@@ -191,14 +191,14 @@ const struct mqtt_fault *mqtt_publish_parse(struct mqtt_publish *p,
     if (in.cut)
         return &mqtt_cut;
     if (block.n > 0) {
+        uint64_t seen;
         const struct mqtt_fault *fault =
-            mqtt_properties_check(block, MQTT_PUBLISH);
-        uint32_t alias =
-            fault ? 0
-                  : mqtt_property_number(block, PROP_TOPIC_ALIAS, UINT32_MAX);
-        if (fault || alias == 0)
-            return fault ? fault : &alias_0;
-        p->alias = alias == UINT32_MAX ? 0 : (uint16_t)alias;
+            mqtt_properties_scan(block, MQTT_PUBLISH, &seen);
+        if (fault)
+            return fault;
+        p->alias = (uint16_t)mqtt_property_number(block, PROP_TOPIC_ALIAS, 0);
+        if (p->alias == 0 && (seen & MQTT_PROPERTY_BIT(PROP_TOPIC_ALIAS)))
+            return &alias_0;
         p->subscription_id =
             mqtt_property_number(block, PROP_SUBSCRIPTION_ID, 0);
     }

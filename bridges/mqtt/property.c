@@ -101,24 +101,33 @@ static const struct mqtt_fault *value_check(const struct mqtt_property *p)
     return NULL;
 }
 
-const struct mqtt_fault *mqtt_properties_check(struct text block,
-                                               enum mqtt_type type)
+const struct mqtt_fault *mqtt_properties_scan(struct text block,
+                                              enum mqtt_type type,
+                                              uint64_t *seen)
 {
     struct mqtt_in in = mqtt_in_of(block);
     struct mqtt_property p;
-    uint64_t seen = 0;
 
+    *seen = 0;
     while (mqtt_property_next(&in, &p)) {
         const struct mqtt_fault *fault = value_check(&p);
         if (fault)
             return fault;
         if (!(properties[p.id].in & MQTT_BIT(type)))
             return &bad_property;
-        if (p.id != PROP_USER && (seen >> p.id & 1))
+        if (p.id != PROP_USER && (*seen & MQTT_PROPERTY_BIT(p.id)))
             return &twice;
-        seen |= UINT64_C(1) << p.id;
+        *seen |= MQTT_PROPERTY_BIT(p.id);
     }
     return in.cut ? &bad_property : NULL;
+}
+
+const struct mqtt_fault *mqtt_properties_check(struct text block,
+                                               enum mqtt_type type)
+{
+    uint64_t seen;
+
+    return mqtt_properties_scan(block, type, &seen);
 }
 
 uint32_t mqtt_property_number(struct text block, uint8_t id, uint32_t none)

@@ -27,7 +27,13 @@ struct mqtt_property {
 bool mqtt_property_next(struct mqtt_in *in, struct mqtt_property *p);
 
 /* Whether the block may stand in a packet of this type: known properties that
- * belong there, each once, well formed. */
+ * belong there, each once, well formed. *seen tells which there are. */
+#define MQTT_PROPERTY_BIT(id) (UINT64_C(1) << (id))
+const struct mqtt_fault *mqtt_properties_scan(struct text block,
+                                              enum mqtt_type type,
+                                              uint64_t *seen);
+
+/* The same, whichever there are. */
 const struct mqtt_fault *mqtt_properties_check(struct text block,
                                                enum mqtt_type type);
 
