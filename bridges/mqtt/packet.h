@@ -168,6 +168,13 @@ static inline bool mqtt_reader_between(const struct mqtt_reader *r)
     return r->rest == 0 && r->fixed_n == 0;
 }
 
+/* Whether the same is true of all bytes that were fed: a caller may take
+ * packets off the input that follows, which the reader then does not miss. */
+static inline bool mqtt_reader_idle(const struct mqtt_reader *r)
+{
+    return mqtt_reader_between(r) && (r->kept_n == 0 || r->kept_told);
+}
+
 /* ---- single packets ------------------------------------------------------ */
 
 struct mqtt_publish {

@@ -346,15 +346,23 @@ void packets_look(struct packets *p)
     p->down.want = want;
 }
 
+/* Where no delivery is denied, packets pass the reader without a look. */
 static void on_data(void *ctx, uint8_t *b, size_t n)
 {
     struct packets *p = ctx;
     const uint8_t *in = b, *end = b + n;
     struct mqtt_event ev;
     enum mqtt_got got = MQTT_GOT_BYTES;
+    struct plain judged, *plain = NULL;
 
+    if (p->route->checks_delivery) {
+        judged = packets_down_begin(p, in);
+        plain = &judged;
+    }
     while (!p->over && got != MQTT_GOT_MORE) {
         p->down.step = p->to_client.n > 0;
+        if (plain)
+            in = packets_down_plain(p, plain, in, end);
         got = mqtt_reader_next(&p->down, &in, end, &ev);
         if (got == MQTT_GOT_FAULT)
             packets_end(p, GW_BACKEND_LOST, 0, "the broker sent no MQTT");
@@ -502,20 +510,6 @@ fail:
     return NULL;
 }
 
-static const uint8_t *pass_plain(struct packets *p, const uint8_t *in,
-                                 const uint8_t *end)
-{
-    struct mqtt_event ev = {.p = in};
-
-    if (p->over || p->finished)
-        return in;
-    in = packets_up_plain(p, in, end);
-    ev.n = (size_t)(in - ev.p);
-    if (ev.n > 0)
-        packets_pass_up(p, &ev);
-    return in;
-}
-
 static void packets_data(void *state, const struct gw_data *d)
 {
     struct packets *p = state;
@@ -530,9 +524,10 @@ static void packets_data(void *state, const struct gw_data *d)
         return;
     }
     p->active = true;
-    p->topic.n = 0;
+    struct plain plain = packets_up_begin(p, in);
     while (!p->over && !p->finished && got != MQTT_GOT_MORE) {
         packets_tells_leave(p);
+        in = packets_up_plain(p, &plain, in, end);
         got = mqtt_reader_next(&p->up, &in, end, &ev);
         if (got == MQTT_GOT_FAULT)
             packets_fault(p, ev.fault);
@@ -540,8 +535,6 @@ static void packets_data(void *state, const struct gw_data *d)
             packets_up_head(p, &ev);
         else if (got == MQTT_GOT_BYTES)
             packets_up_bytes(p, &ev);
-        if (mqtt_reader_between(&p->up))
-            in = pass_plain(p, in, end);
     }
     packets_flush_up(p);
     packets_tells_leave(p);

@@ -7,6 +7,7 @@
 #include "connect.h"
 #include "mqtt.h"
 #include "packet.h"
+#include "plain.h"
 #include "subscribe.h"
 #include "takeover.h"
 
@@ -65,7 +66,6 @@ struct packets {
     struct run run_up, run_down;
     struct answers to_client, to_broker;
     struct mqtt_aliases up_aliases, down_aliases;
-    struct text topic; /* allowed last; within the input under way, or empty */
     struct merge *merges; /* the oldest first */
     size_t merges_n, merges_bytes;
 
@@ -123,9 +123,16 @@ void packets_look(struct packets *p);
 
 /* ---- packets_up.c, packets_down.c ---------------------------------------- */
 
-/* Where the plain PUBLISH packets at `in` end that are allowed. */
-const uint8_t *packets_up_plain(struct packets *p, const uint8_t *in,
-                                const uint8_t *end);
+/* For an input that begins at `in`: pass its plain packets as they come up.
+ * Returns where they end. */
+struct plain packets_up_begin(const struct packets *p, const uint8_t *in);
+const uint8_t *packets_up_plain(struct packets *p, struct plain *plain,
+                                const uint8_t *in, const uint8_t *end);
+struct plain packets_down_begin(const struct packets *p, const uint8_t *in);
+const uint8_t *packets_down_plain(struct packets *p, struct plain *plain,
+                                  const uint8_t *in, const uint8_t *end);
+
+/* The others, as the reader tells them. */
 void packets_up_head(struct packets *p, const struct mqtt_event *ev);
 void packets_up_bytes(struct packets *p, const struct mqtt_event *ev);
 void packets_down_head(struct packets *p, const struct mqtt_event *ev);

@@ -127,6 +127,35 @@ static void down_publish(struct packets *p, const struct mqtt_event *ev)
         packets_no_memory(p);
 }
 
+struct plain packets_down_begin(const struct packets *p, const uint8_t *in)
+{
+    return (struct plain){
+        .input = in,
+        .version = p->version,
+        .max_packet = p->down.max_packet,
+        .grants = p->grants,
+        .aliases = &p->down_aliases,
+        .allowed = grants_deliver,
+    };
+}
+
+/* A frame's header goes before a run that leaves, over bytes that have been
+ * looked at: those of the run under way are as they were. */
+const uint8_t *packets_down_plain(struct packets *p, struct plain *plain,
+                                  const uint8_t *in, const uint8_t *end)
+{
+    struct mqtt_event ev = {.p = in};
+    const uint8_t *intact = p->run_down.n > 0 ? p->run_down.p : in;
+
+    if (p->down.step || !mqtt_reader_idle(&p->down))
+        return in;
+    in = plain_pass(plain, intact, in, end);
+    ev.n = (size_t)(in - ev.p);
+    if (ev.n > 0)
+        packets_pass_down(p, &ev);
+    return in;
+}
+
 void packets_down_head(struct packets *p, const struct mqtt_event *ev)
 {
     p->drop_down = false;

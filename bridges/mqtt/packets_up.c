@@ -87,44 +87,37 @@ static void up_publish(struct packets *p, const struct mqtt_event *ev)
         packets_pass_up(p, ev);
 }
 
-/* Floods bring one topic over and over. */
-static bool topic_passes(struct packets *p, struct text topic)
+static bool up_allowed(const struct grants *g, struct text topic)
 {
-    if (text_equal(topic, p->topic))
-        return topic.n > 0;
-    if (!topic_name_valid(topic) ||
-        grants_publish(p->grants, topic) == GRANT_NO)
-        return false;
-    p->topic = topic;
-    return true;
+    return topic_name_valid(topic) && grants_publish(g, topic) != GRANT_NO;
 }
 
-/* What most packets are, without the way through the reader: whole, without
- * properties, and allowed. In doubt the reader gets them. */
-const uint8_t *packets_up_plain(struct packets *p, const uint8_t *in,
-                                const uint8_t *end)
+struct plain packets_up_begin(const struct packets *p, const uint8_t *in)
 {
-    const bool v5 = p->version == MQTT_5;
-    uint32_t length;
-    int size;
+    return (struct plain){
+        .input = in,
+        .version = p->version,
+        .from_client = true,
+        .max_packet = p->up.max_packet,
+        .grants = p->grants,
+        .aliases = &p->up_aliases,
+        .allowed = up_allowed,
+    };
+}
 
-    while (end - in > 2 && in[0] >> 4 == MQTT_PUBLISH &&
-           (size = mqtt_varint_decode(in + 1, (size_t)(end - in - 1),
-                                      &length)) > 0) {
-        const uint8_t *b = in + 1 + size;
-        const uint8_t qos = in[0] >> 1 & 3, dup = in[0] & 8;
+/* Nothing changes the bytes that go up. */
+const uint8_t *packets_up_plain(struct packets *p, struct plain *plain,
+                                const uint8_t *in, const uint8_t *end)
+{
+    struct mqtt_event ev = {.p = in};
 
-        if (qos == 3 || (dup && !qos) || length > p->up.max_packet ||
-            length > (size_t)(end - b) || length < 2)
-            break;
-        const struct text topic = {(const char *)b + 2,
-                                   (size_t)(b[0] << 8 | b[1])};
-        const size_t id = 2 + topic.n, properties = id + (qos ? 2 : 0);
-        if (length < properties + v5 || (qos && !(b[id] | b[id + 1])) ||
-            (v5 && b[properties] != 0) || !topic_passes(p, topic))
-            break;
-        in = b + length;
-    }
+    plain->version = p->version; /* CONNECT may have come just now */
+    if (p->version == 0 || !mqtt_reader_idle(&p->up))
+        return in;
+    in = plain_pass(plain, plain->input, in, end);
+    ev.n = (size_t)(in - ev.p);
+    if (ev.n > 0)
+        packets_pass_up(p, &ev);
     return in;
 }
 

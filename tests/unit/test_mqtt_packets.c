@@ -659,6 +659,67 @@ static void test_denied_payload_in_pieces(void **state)
     stage_fini(&g);
 }
 
+/* What is not to be looked at twice is known by what CONNECT said, though it
+ * has come a moment ago: 0b is no property for clients, and all of it payload
+ * in MQTT 3. */
+static void test_plain_packets_behind_connect(void **state)
+{
+    static const char odd[] = "30 06 00 01 61 02 0b 01";
+    struct stage g;
+    (void)state;
+
+    stage_init(&g, NULL, NULL);
+    stage_open(&g);
+    from_client(&g, CONNECT_5 OK5_Q0);
+    assert_to_broker(&g, CONNECT_5 OK5_Q0);
+    stage_fini(&g);
+
+    stage_init(&g, NULL, NULL);
+    stage_open(&g);
+    char wire[256];
+    snprintf(wire, sizeof wire, "%s %s", CONNECT_5, odd);
+    from_client(&g, wire);
+    assert_to_broker(&g, CONNECT_5);
+    assert_closed(&g, GW_BAD_DATA, 1002);
+    stage_fini(&g);
+
+    stage_init(&g, NULL, NULL);
+    stage_open(&g);
+    snprintf(wire, sizeof wire, "%s %s", CONNECT_4, odd);
+    from_client(&g, wire);
+    assert_to_broker(&g, wire);
+    assert_false(g.session.closed);
+    stage_fini(&g);
+}
+
+/* A topic that was denied is denied again, and one that was not is not. */
+static void test_topics_in_turn(void **state)
+{
+    enum { TURNS = 20 };
+    struct stage g;
+    char wire[4096], want[4096];
+    size_t n = 0, m = 0;
+    (void)state;
+
+    for (int i = 0; i < TURNS; i++) {
+        n += (size_t)snprintf(wire + n, sizeof wire - n,
+                              "30 06 00 04 6f6b2f%02x 30 06 00 04 6e6f2f%02x ",
+                              'a' + i % 3, 'a' + i % 3);
+        m += (size_t)snprintf(want + m, sizeof want - m,
+                              "30 06 00 04 6f6b2f%02x ", 'a' + i % 3);
+    }
+    stage_init(&g, "pub:ok/#;sub:#", "sub:no/#");
+    g.route.drop_denied = true;
+    stage_connected(&g, CONNECT_4, CONNACK_4);
+    from_client(&g, wire);
+    assert_to_broker(&g, want);
+    assert_int_equal(g.session.counts[COUNT_DENIED_PUBLISHES], TURNS);
+    from_broker(&g, wire);
+    assert_to_client(&g, want);
+    assert_int_equal(g.session.counts[COUNT_DENIED_DELIVERIES], TURNS);
+    stage_fini(&g);
+}
+
 static void test_large_payload_streams(void **state)
 {
     enum { SIZE = 1 << 20, PIECE = 10000 };
@@ -1148,6 +1209,8 @@ int main(void)
         cmocka_unit_test(test_a_read_is_one_write),
         cmocka_unit_test(test_denied_publishes),
         cmocka_unit_test(test_denied_payload_in_pieces),
+        cmocka_unit_test(test_plain_packets_behind_connect),
+        cmocka_unit_test(test_topics_in_turn),
         cmocka_unit_test(test_large_payload_streams),
         cmocka_unit_test(test_aliases),
         cmocka_unit_test(test_subscriptions),
