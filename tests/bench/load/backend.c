@@ -168,8 +168,8 @@ static bool greet(struct peer *p, const uint8_t **bytes, size_t *n)
     default:
         p->greeting = false;
         p->stream = stream_of(number);
-        return send(p->fd, MQTT_CONNACK, sizeof MQTT_CONNACK - 1,
-                    MSG_NOSIGNAL) == sizeof MQTT_CONNACK - 1;
+        return send(p->fd, MQTT_CONNACK, MQTT_CONNACK_SIZE, MSG_NOSIGNAL) ==
+               MQTT_CONNACK_SIZE;
     }
 }
 

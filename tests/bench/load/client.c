@@ -5,6 +5,7 @@
 #include <errno.h>
 #include <stdlib.h>
 #include <sys/epoll.h>
+#include <sys/eventfd.h>
 #include <unistd.h>
 
 enum {
@@ -99,6 +100,21 @@ static int patience_ms(const struct client *c)
     return ms < TICK_MS ? (int)ms : TICK_MS;
 }
 
+static void pass_on_wake(struct client *c)
+{
+    uint64_t times;
+
+    if (read(c->wake_fd, &times, sizeof times) < 0)
+        return;
+    for (size_t i = 0; i < c->options.sessions && c->options.role->woken; i++) {
+        struct session *s = &c->sessions[i];
+        if (s->state == SESSION_OPEN) {
+            c->options.role->woken(s);
+            session_kick(s);
+        }
+    }
+}
+
 static void *client_run(void *arg)
 {
     struct client *c = arg;
@@ -108,7 +124,10 @@ static void *client_run(void *arg)
         begin_sessions(c);
         int n = epoll_wait(c->epoll, events, EVENTS, patience_ms(c));
         for (int i = 0; i < n; i++)
-            session_event(events[i].data.ptr, events[i].events);
+            if (events[i].data.ptr)
+                session_event(events[i].data.ptr, events[i].events);
+            else
+                pass_on_wake(c);
         look_around(c);
     }
     for (size_t i = 0; i < c->options.sessions; i++)
@@ -119,11 +138,22 @@ static void *client_run(void *arg)
 
 /* ---- for other threads ----------------------------------------------------*/
 
+void client_wake(struct client *c)
+{
+    uint64_t once = 1;
+
+    if (write(c->wake_fd, &once, sizeof once) < 0)
+        give_up("eventfd: %s", strerror(errno));
+}
+
 void client_start(struct client *c, const struct client_options *o)
 {
+    struct epoll_event wake = {.events = EPOLLIN};
+
     *c = (struct client){
         .options = *o,
         .epoll = epoll_create1(EPOLL_CLOEXEC),
+        .wake_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK),
         .sessions = need(o->sessions, sizeof *c->sessions),
         .read_buffer = need(CLIENT_READ, 1),
         .write_buffer = need(CLIENT_WRITE, 1),
@@ -132,7 +162,7 @@ void client_start(struct client *c, const struct client_options *o)
     };
     for (size_t i = 0; i < o->sessions; i++)
         c->sessions[i].link.fd = -1;
-    if (c->epoll < 0)
+    if (epoll_ctl(c->epoll, EPOLL_CTL_ADD, c->wake_fd, &wake) < 0)
         give_up("epoll: %s", strerror(errno));
     if (pthread_create(&c->thread, NULL, client_run, c) != 0)
         give_up("no thread");
@@ -172,14 +202,17 @@ void client_finish(struct client *c)
     atomic_store(&c->full, true);
     atomic_store(&c->quiet, true);
     atomic_store(&c->finish, true);
+    client_wake(c);
     client_wait_gone(c);
 }
 
 void client_stop(struct client *c)
 {
     atomic_store(&c->stop, true);
+    client_wake(c);
     pthread_join(c->thread, NULL);
     close(c->epoll);
+    close(c->wake_fd);
     free(c->sessions);
     free(c->read_buffer);
     free(c->write_buffer);

@@ -18,6 +18,7 @@ struct client_options {
     bool again;        /* one that has finished makes room for another */
     double per_second; /* begin so many, evenly; 0: as many as may be */
     bool text;         /* messages are text; else binary */
+    bool mqtt;         /* streams consist of packets, after a CONNECT */
     size_t size;       /* of a message */
     uint64_t window;   /* messages in flight */
 };
@@ -25,7 +26,7 @@ struct client_options {
 struct client {
     struct client_options options;
     pthread_t thread;
-    int epoll;
+    int epoll, wake_fd;
     struct session *sessions;
     uint8_t *read_buffer, *write_buffer; /* for all of them */
     struct ws_random random;
@@ -61,6 +62,9 @@ enum {
 /* From here on sessions open and do what their role does. The options'
  * pointers must live as long. */
 void client_start(struct client *c, const struct client_options *o);
+
+/* From any thread: its sessions' woken() is called soon, by its thread. */
+void client_wake(struct client *c);
 
 /* Until all sessions are open (and have been greeted, if so asked), have
  * failed, or it has come to a standstill, which is a fault. */

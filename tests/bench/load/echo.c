@@ -25,6 +25,7 @@ static int take(struct session *s, const uint8_t *p, size_t n)
     if (!stream_check(&s->rx, p, n))
         return -1;
     s->received += n;
+    counter_add(&s->client->received, n);
     while (s->received >= s->done_at) {
         if (s->done == s->sent)
             return -1;

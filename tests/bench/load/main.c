@@ -9,6 +9,7 @@
 #include "link.h"
 #include "load.h"
 #include "mode.h"
+#include "mqtt.h"
 #include "options.h"
 #include "pattern.h"
 
@@ -23,17 +24,26 @@ const struct mode modes[] = {
     {.name = "up",
      .help = "client to backend, as fast as it goes",
      .run = mode_up,
-     .needs_backend = true},
+     .needs_backend = true,
+     .may_mqtt = true},
     {.name = "down",
      .help = "backend to client",
      .run = mode_down,
-     .needs_backend = true},
+     .needs_backend = true,
+     .may_mqtt = true},
     {.name = "connect",
      .help = "visits: connect, echo once, leave",
      .run = mode_connect},
     {.name = "idle",
      .help = "memory and CPU of sessions that do nothing",
      .run = mode_idle},
+    {.name = "tail",
+     .help = "latency: quiet, beside bulk, beside handshakes",
+     .run = mode_tail},
+    {.name = "fanout",
+     .help = "messages of one publisher to many subscribers",
+     .run = mode_fanout,
+     .needs_message = true},
     {.name = NULL},
 };
 
@@ -78,7 +88,11 @@ int main(int argc, char **argv)
     signal(SIGPIPE, SIG_IGN); /* OpenSSL writes without MSG_NOSIGNAL */
     limit_time(&o);
     raise_descriptors();
-    pattern_init(o.text);
+    o.frame = o.size;
+    if (o.mqtt)
+        o.frame = mqtt_pattern_init((size_t)o.size, (unsigned)o.topics);
+    else
+        pattern_init(o.text);
     if (o.gateway.tls)
         link_tls_init(o.resume);
     while (strcmp(m->name, o.mode) != 0)

@@ -22,5 +22,7 @@ void mode_up(const struct options *o);
 void mode_down(const struct options *o);
 void mode_connect(const struct options *o);
 void mode_idle(const struct options *o);
+void mode_tail(const struct options *o);
+void mode_fanout(const struct options *o);
 
 #endif

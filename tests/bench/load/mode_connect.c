@@ -20,7 +20,7 @@ void mode_connect(const struct options *o)
 
     co.again = true;
     co.opening = co.sessions;
-    run_backend(o, SERVICE_ECHO);
+    run_backend(o, SERVICE_ECHO, false);
     client_start(&client, &co);
     run_sleep(o->warmup);
     atomic_store(&client.latency, &latency);

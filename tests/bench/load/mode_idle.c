@@ -37,7 +37,7 @@ void mode_idle(const struct options *o)
     struct client_options co = run_client(o, &role_touch);
     struct proc_memory before = proc_memory((pid_t)o->pid);
 
-    run_backend(o, SERVICE_ECHO);
+    run_backend(o, SERVICE_ECHO, false);
     client_start(&client, &co);
     client_wait_open(&client, true);
     run_sleep(o->settle);

@@ -19,17 +19,6 @@ struct direction {
     uint64_t (*come)(const void *client);
 };
 
-/* Counters of one client, where modes look for them. */
-static uint64_t client_sent(const void *client)
-{
-    return counter_get(&((const struct client *)client)->sent);
-}
-
-static uint64_t client_come(const void *client)
-{
-    return counter_get(&((const struct client *)client)->received);
-}
-
 static uint64_t service_sent(const void *client)
 {
     (void)client;
@@ -48,7 +37,7 @@ static void run(const struct options *o, const struct direction *d)
     static struct histogram latency;
     struct client_options co = run_client(o, d->role);
 
-    run_backend(o, d->service);
+    run_backend(o, d->service, false);
     client_start(&client, &co);
     client_wait_open(&client, false);
     run_sleep(o->warmup);
@@ -58,7 +47,7 @@ static void run(const struct options *o, const struct direction *d)
 
     backend_quiet();
     atomic_store(&client.quiet, true);
-    uint64_t lost = run_drain(d->sent, d->come, &client);
+    uint64_t lost = run_drain("bytes", d->sent, d->come, &client);
     client_finish(&client);
     client_stop(&client);
     backend_stop();
@@ -90,11 +79,29 @@ void mode_echo(const struct options *o)
         .role = &role_echo,
         .service = SERVICE_ECHO,
         .count = count_echo,
-        .sent = client_sent,
-        .come = client_come,
+        .sent = run_client_sent,
+        .come = run_client_received,
     };
 
     run(o, &echo);
+}
+
+/* ---- MQTT: CONNECT before the stream, and its answer ---------------------*/
+
+static void greet(struct session *s)
+{
+    uint8_t packet[MQTT_GREETING_MAX];
+
+    session_send(s, packet, mqtt_connect_write(packet, s->number));
+}
+
+/* Takes the bytes of CONNACK away from the front. */
+static bool greeted(struct session *s, const uint8_t **p, size_t *n)
+{
+    for (; *n > 0 && s->answered < MQTT_CONNACK_SIZE; ++*p, --*n)
+        if (**p != (uint8_t)MQTT_CONNACK[s->answered++])
+            return false;
+    return true;
 }
 
 /* ---- up: as fast as the gateway takes it ----------------------------------*/
@@ -102,13 +109,20 @@ void mode_echo(const struct options *o)
 static void up_begin(struct session *s)
 {
     s->tx = stream_of(s->number);
-    s->out.todo = WS_ENDLESS;
+    if (s->client->options.mqtt)
+        greet(s);
+    else
+        s->out.todo = WS_ENDLESS;
 }
 
 static bool up_data(struct session *s, const uint8_t *p, size_t n, uint64_t now)
 {
-    (void)s, (void)p, (void)n, (void)now;
-    return false; /* nobody sends anything */
+    (void)now;
+    if (!s->client->options.mqtt || !greeted(s, &p, &n))
+        return false; /* nobody sends anything */
+    if (s->answered == MQTT_CONNACK_SIZE)
+        s->out.todo = WS_ENDLESS;
+    return n == 0;
 }
 
 static struct counts count_up(const void *client)
@@ -125,7 +139,7 @@ void mode_up(const struct options *o)
         .role = &role,
         .service = SERVICE_SINK,
         .count = count_up,
-        .sent = client_sent,
+        .sent = run_client_sent,
         .come = service_come,
     };
 
@@ -136,14 +150,22 @@ void mode_up(const struct options *o)
 
 static void down_begin(struct session *s)
 {
-    s->rx = stream_unknown();
+    if (s->client->options.mqtt) {
+        s->rx = stream_of(s->number);
+        greet(s);
+    } else {
+        s->rx = stream_unknown();
+    }
 }
 
 static bool down_data(struct session *s, const uint8_t *p, size_t n,
                       uint64_t now)
 {
     (void)now;
+    if (s->client->options.mqtt && !greeted(s, &p, &n))
+        return false;
     s->received += n;
+    counter_add(&s->client->received, n);
     return stream_check(&s->rx, p, n);
 }
 
@@ -162,7 +184,7 @@ void mode_down(const struct options *o)
         .service = SERVICE_SOURCE,
         .count = count_down,
         .sent = service_sent,
-        .come = client_come,
+        .come = run_client_received,
     };
 
     run(o, &down);

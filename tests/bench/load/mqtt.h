@@ -8,7 +8,9 @@
 
 enum { MQTT_GREETING_MAX = 512 };
 
-#define MQTT_CONNACK "\x20\x02\x00\x00"
+/* Of MQTT 3.1.1: no session was there, the connection is accepted. */
+#define MQTT_CONNACK      "\x20\x02\x00\x00"
+#define MQTT_CONNACK_SIZE (sizeof MQTT_CONNACK - 1)
 
 enum mqtt_result { MQTT_MORE, MQTT_DONE, MQTT_BAD };
 

@@ -9,6 +9,8 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+enum { MQTT_BYTES_MAX = 256 << 20 };
+
 enum kind {
     KIND_FLAG,    /* bool */
     KIND_NUMBER,  /* uint64_t */
@@ -213,10 +215,13 @@ static void check(const struct options *o)
         refuse("%s: --backend says where this program is the service", m->name);
     if (o->mqtt && !m->may_mqtt)
         refuse("%s: --mqtt is for up and down", m->name);
+    if (o->mqtt && o->size * o->topics > MQTT_BYTES_MAX)
+        refuse("--mqtt: --size times --topics is too much");
     if (m->needs_message && o->message.n == 0)
         refuse("%s: --message says what is published", m->name);
-    if (m->needs_message && !o->gateway.websocket)
-        refuse("%s: WebSocket only", m->name);
+    if (m->needs_message && !o->gateway.websocket && !o->packets)
+        refuse("%s: without WebSocket, only --packets can be told apart",
+               m->name);
     if (o->resume && !o->gateway.tls)
         refuse("--resume is for TLS");
 }

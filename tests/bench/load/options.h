@@ -39,6 +39,7 @@ struct options {
 
     uint64_t sessions;
     uint64_t size;   /* bytes of a message */
+    uint64_t frame;  /* the same, with what MQTT puts before it */
     uint64_t window; /* messages in flight */
     double seconds, warmup, settle;
 

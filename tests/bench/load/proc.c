@@ -5,6 +5,7 @@
 
 #include <dirent.h>
 #include <fcntl.h>
+#include <math.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -143,7 +144,7 @@ double proc_cpu_s(pid_t pid)
         sum += (double)all.list[i].reaped_ticks / ticks;
     }
     free(all.list);
-    return all.n > 0 ? sum : -1;
+    return all.n > 0 ? sum : NAN;
 }
 
 /* ---- memory ---------------------------------------------------------------*/

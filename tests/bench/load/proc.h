@@ -9,7 +9,7 @@
 #include <stdint.h>
 #include <sys/types.h>
 
-/* Seconds of CPU time so far; 0 if pid is 0, -1 if there is no such process.
+/* Seconds of CPU time so far; 0 if pid is 0, NaN if there is no such process.
  * From the processes' CPU clocks, in nanoseconds. What died children used is
  * known in ticks of 10 ms only; a window in which none die is not rounded. */
 double proc_cpu_s(pid_t pid);

@@ -4,20 +4,22 @@
 #include "json.h"
 #include "load.h"
 
+#include <math.h>
+
 enum { DRAIN_S = 5, OPENING = 64 };
 
 /* The gateway's CPU first, the counters right after it: what is between them
  * is microseconds of the window's seconds. */
 static struct sample sample_take(pid_t pid, count_fn *count, const void *ctx)
 {
-    struct sample s = {.gateway_s = proc_cpu_s(pid)};
+    struct sample s = {.gateway_s = proc_cpu_s(pid)}; /* NaN: it is gone */
 
     s.ns = now_ns();
     s.counts = count(ctx);
     s.own_s = own_cpu_s();
     s.machine = machine_cpu();
-    if (s.gateway_s < 0)
-        give_up("no process %d: the gateway has ended", (int)pid);
+    if (isnan(s.gateway_s))
+        fault(FAULT_BROKEN, "no process %d: the gateway has ended", (int)pid);
     return s;
 }
 
@@ -52,17 +54,20 @@ struct client_options run_client(const struct options *o,
         .sessions = (size_t)o->sessions,
         .opening = OPENING,
         .text = o->text,
-        .size = (size_t)o->size,
+        .mqtt = o->mqtt,
+        .size = (size_t)o->frame,
         .window = o->window,
     };
 }
 
-void run_backend(const struct options *o, enum service service)
+void run_backend(const struct options *o, enum service service,
+                 bool first_apart)
 {
     struct backend_options b = {
         .port = (uint16_t)o->backend,
         .service = service,
-        .write_size = (size_t)o->size,
+        .write_size = (size_t)o->frame,
+        .first_apart = first_apart,
         .mqtt = o->mqtt,
     };
 
@@ -70,8 +75,20 @@ void run_backend(const struct options *o, enum service service)
         backend_start(&b);
 }
 
-uint64_t run_drain(uint64_t (*sent)(const void *ctx),
-                   uint64_t (*come)(const void *ctx), const void *ctx)
+uint64_t run_client_sent(const void *ctx)
+{
+    const struct client *c = ctx;
+    return counter_get(&c->sent);
+}
+
+uint64_t run_client_received(const void *ctx)
+{
+    const struct client *c = ctx;
+    return counter_get(&c->received);
+}
+
+uint64_t run_drain(const char *unit, total_fn *sent, total_fn *come,
+                   const void *ctx)
 {
     uint64_t seen = come(ctx), moved = now_ns();
 
@@ -85,8 +102,8 @@ uint64_t run_drain(uint64_t (*sent)(const void *ctx),
     }
     uint64_t lost = sent(ctx) > seen ? sent(ctx) - seen : 0;
     if (lost > 0)
-        fault(FAULT_LOST, "%llu bytes of %llu have not come",
-              (unsigned long long)lost, (unsigned long long)sent(ctx));
+        fault(FAULT_LOST, "%llu %s of %llu have not come",
+              (unsigned long long)lost, unit, (unsigned long long)sent(ctx));
     return lost;
 }
 

@@ -47,16 +47,24 @@ static inline double window_cpu_s(const struct window *w)
 struct client_options run_client(const struct options *o,
                                  const struct role *role);
 
-/* The backend, unless the gateway answers by itself. */
-void run_backend(const struct options *o, enum service service);
+/* The backend, unless the gateway answers by itself. first_apart: as in
+ * backend.h. */
+void run_backend(const struct options *o, enum service service,
+                 bool first_apart);
 
 /* Sleep, but not beyond the first fault. */
 void run_sleep(double seconds);
 
-/* Wait until as many bytes have come as were sent, while some come. Returns
- * how many are lost, which is a fault. */
-uint64_t run_drain(uint64_t (*sent)(const void *ctx),
-                   uint64_t (*come)(const void *ctx), const void *ctx);
+/* How much there is of something, by the context it is counted in. */
+typedef uint64_t total_fn(const void *ctx);
+
+/* Of a struct client. */
+total_fn run_client_sent, run_client_received;
+
+/* Wait until as much has come as was sent, while some comes. Returns how many
+ * are lost, which is a fault. */
+uint64_t run_drain(const char *unit, total_fn *sent, total_fn *come,
+                   const void *ctx);
 
 /* ---- the result ------------------------------------------------------------
  * result_begin, then what the mode has to say, then result_end. */

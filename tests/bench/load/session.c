@@ -253,7 +253,6 @@ static bool on_data(struct session *s, const uint8_t *p, size_t n, uint64_t now)
 {
     const struct role *role = s->client->options.role;
 
-    counter_add(&s->client->received, n);
     if (n == 0 || s->state == SESSION_FINISHING || !role->data)
         return true;
     if (role->data(s, p, n, now))

@@ -22,6 +22,8 @@ struct role {
     bool (*data)(struct session *s, const uint8_t *p, size_t n, uint64_t now);
     /* The last byte of a message has come, WebSocket only. */
     bool (*message)(struct session *s);
+    /* client_wake was called: there may be something to send. */
+    void (*woken)(struct session *s);
     /* The session has ended after session_finish. */
     void (*finished)(struct session *s);
 };
@@ -64,8 +66,9 @@ struct session {
     uint64_t received;   /* payload bytes */
     uint64_t sent, done; /* messages */
     uint64_t done_at;    /* bytes with which the next one is done */
+    uint8_t answered;    /* MQTT: bytes of CONNACK that have come */
     uint64_t *sent_ns;   /* a ring of the window's size, or NULL */
-    void *context;       /* the role's, freed with the session */
+    void *context;       /* the role's own; freed with the session */
 };
 
 /* Begin to connect. */
@@ -79,8 +82,7 @@ void session_event(struct session *s, uint32_t events);
 void session_kick(struct session *s);
 
 /* Send one message of these bytes; between two frames only, that is, when
- * `out` is not in use. Payload of at most SESSION_SEND_MAX bytes. */
-enum { SESSION_SEND_MAX = 4096 };
+ * `out` is not in use. */
 void session_send(struct session *s, const uint8_t *p, size_t n);
 
 /* Close properly once what has begun is sent: the role's finished() follows.
