@@ -279,6 +279,16 @@ class Gangway:
     def session_end(self, seconds=10, **fields):
         return self.wait_log("session-end", seconds, **fields)
 
+    def wait_lines(self, event, n, seconds=10):
+        """All lines with this event, once there are n."""
+
+        def lines():
+            return [line for line in self.log if line.event == event]
+
+        self._wait(lambda: len(lines()) >= n, seconds)
+        assert len(lines()) == n, f"{len(lines())} {event} in the log:\n{self.text()}"
+        return lines()
+
     # ---- what it uses -----------------------------------------------------
 
     def rss(self):

@@ -583,7 +583,7 @@ def test_counters_of_all_workers_are_summed(gangway):
     values = metrics(gw)
     assert values["gangway_sessions_total"] == 40
     assert values['gangway_ws_frames_total{direction="in",opcode="text"}'] == 40
-    workers = {re.match(r"(\d+)-", line["sid"])[1] for line in gw.log if "sid" in line}
+    workers = {line["sid"].split("-")[0] for line in gw.wait_lines("session-end", 40)}
     assert len(workers) > 1
 
 

@@ -132,10 +132,11 @@ def test_many_sessions(page):
 def test_pings_are_answered(page, gw):
     """A silent session outlives many pings, and then carries a message."""
     page.call("keep", "/echo")
+    sid = gw.wait_log("session-open")["sid"]
     page.evaluate("new Promise((resolve) => setTimeout(resolve, 1500))")
     assert page.call("ask", "still there?") == "still there?"
     page.evaluate("kept.close(1000)")
-    end = gw.session_end()
+    end = gw.session_end(sid=sid)
     assert end["reason"] == "client_close" and int(end["ms"]) >= 1500
 
 

@@ -123,7 +123,7 @@ def test_workers(run, n):
     for ws in sessions:
         assert ws.recv_message() == (TEXT, b"x")
         ws.close()
-    used = {line["sid"].split("-")[0] for line in gw.log if line.event == "session-open"}
+    used = {line["sid"].split("-")[0] for line in gw.wait_lines("session-open", 30)}
     assert len(used) <= n and (n == 1 or len(used) > 1)
 
 
