@@ -18,6 +18,7 @@ from gangway import BINARY, SANITIZER, SANITIZER_ENV, Place
 from ops import Run, compile_plugin, connects, fetch
 from rawws import BINARY as BIN
 from rawws import PING, TEXT, RawWs, Wire, dial, request
+from services import free_port
 
 
 @pytest.fixture
@@ -646,9 +647,7 @@ def test_ready_is_printed_when_it_is(run):
 @pytest.mark.parametrize("how", ["closed", "full", "broken"])
 def test_stdout_does_not_matter(tmp_path, how):
     """Nobody has to read where it listens."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
     r, w = os.pipe()
     if how == "broken":
         os.close(r)

@@ -7,7 +7,6 @@ import os
 import re
 import resource
 import signal
-import socket
 import subprocess
 import threading
 import time
@@ -18,6 +17,7 @@ from gangway import BINARY, SANITIZER, SANITIZER_ENV, START_S, STOP_S, Place
 from ops import PATIENCE_S, fetch, http, metrics
 from rawws import BINARY as BIN
 from rawws import TEXT, RawWs, Wire, ask, dial, request
+from services import free_port
 
 TIME = re.compile(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d\.\d{3}Z")
 
@@ -431,9 +431,7 @@ def test_stderr_that_is_no_use(tmp_path, how):
 def test_no_descriptor_is_taken_for_a_log(tmp_path):
     """Started with 0, 1 and 2 closed, as by a careless parent: no socket or
     file gets their numbers and with them what is meant for a log."""
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        port = probe.getsockname()[1]
+    port = free_port()
 
     def close_all():
         for fd in range(3):
