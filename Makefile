@@ -118,8 +118,9 @@ all: $(BIN) $(SAMPLE) $(if $(BIN),,$(LIB))
 # Changes when a flag does; what was built with others is then built again.
 $(OUT)/flags: FORCE
 	@mkdir -p $(@D)
-	@echo '$(subst ','\'',$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS))' >$@.new
-	@cmp -s $@.new $@ && rm $@.new || mv $@.new $@
+	@new=$@.$$$$; \
+	echo '$(subst ','\'',$(CC) $(CFLAGS_ALL) $(LDFLAGS_ALL) $(LIBS))' >$$new; \
+	cmp -s $$new $@ && rm $$new || mv $$new $@
 .PHONY: FORCE
 FORCE:
 
