@@ -196,7 +196,7 @@ unit: unit-build
 # Against the binary of this flavour: make e2e E2E="-k close"
 E2E ?=
 .PHONY: e2e
-e2e: all tests/browser/node_modules/.installed
+e2e: all bench-build tests/browser/node_modules/.installed
 	@GANGWAY_BIN=$(abspath $(OUT)/gangway) $(PYTHON) -m pytest \
 		-c tests/e2e/pytest.ini tests/e2e $(E2E)
 

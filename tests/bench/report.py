@@ -158,6 +158,19 @@ def group_rows(results, group, relative):
             yield cells
 
 
+def suites(results, group):
+    """What was spoken, if it was TLS."""
+    spoken = {}
+    for case, _ in measures(results, group.name):
+        for suite, names in results.suites(case).items():
+            spoken.setdefault(suite, {}).update(dict.fromkeys(map(title, names)))
+    if len(spoken) == 1:
+        yield f"All of them spoke {next(iter(spoken))}."
+    else:
+        for suite, names in spoken.items():
+            yield f"{suite} was spoken by: {', '.join(names)}."
+
+
 def not_run(results, group):
     """The rivals that this run left to `make bench-full`, and where."""
     absent = {}
@@ -191,7 +204,7 @@ def section(results, group):
         heads[3] = "p99"
     heads += [column.title for column in group.columns]
     yield from table(heads, group_rows(results, group, relative))
-    for line in not_run(results, group):
+    for line in (*suites(results, group), *not_run(results, group)):
         yield ""
         yield line
     yield ""

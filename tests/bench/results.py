@@ -147,11 +147,20 @@ class Results:
         spread = Spread.of(self.ratios(case, measure, name, rival))
         return spread.median if spread else None
 
+    def suites(self, case):
+        """{TLS version and suite: contestants that spoke it}"""
+        spoken = {}
+        for name in self.contestants(case):
+            for record in self.successes(case, name).values():
+                if "tls" in record:
+                    spoken.setdefault(record["tls"], {})[name] = True
+        return {suite: list(names) for suite, names in spoken.items()}
+
     def busy(self, field):
         """Of the cores that others used while runs were measured: the median,
         and the most."""
         values = [
-            record[field]
+            max(0, record[field])
             for case in self.runs.values()
             for runs in case.values()
             for record in runs.values()

@@ -136,7 +136,8 @@ stream {{
 def nginx(tls):
     def start(place):
         certificate = (
-            f"ssl_certificate {place.tls.certificate}; ssl_certificate_key {place.tls.key};"
+            f"ssl_certificate {place.tls.certificate}; ssl_certificate_key {place.tls.key}; "
+            "ssl_protocols TLSv1.2 TLSv1.3;"  # left alone, this one has no 1.3 yet
         )
         text = NGINX.format(
             nofile=NOFILE,
@@ -330,6 +331,8 @@ RAW_TOPICS = ("--message", PAYLOAD.encode().hex(), "--publisher-url", "{origin}/
 # ---- all of them -------------------------------------------------------------
 
 MANY_PROCESSES = "a process for each session"
+# lighttpd answers with this subprotocol whether or not it was asked for.
+BINARY = ("--subprotocol", "binary")
 
 RIVALS = [
     Rival("floor", "floor", "raw", relay,
@@ -342,14 +345,14 @@ RIVALS = [
           about="mode tcp, nbthread 1: a TCP proxy, does not speak WebSocket"),
     Rival("nginx", "nginx stream", "raw", nginx(False), "nginx",
           about="one worker: a TCP proxy, does not speak WebSocket"),
-    Rival("socat", "socat", "raw", socat, "socat", bears=1000,
+    Rival("socat", "socat", "raw", socat, "socat", bears=400,
           about=f"fork: {MANY_PROCESSES}; does not speak WebSocket"),
-    Rival("websockify", "websockify", "ws", websockify(False), "websockify", bears=150,
+    Rival("websockify", "websockify", "ws", websockify(False), "websockify", bears=100,
           about=MANY_PROCESSES,
           cannot={r"^up-64-": "time grows with the square of what waits; moves below 1 MB/s"}),
-    Rival("lighttpd", "lighttpd", "ws", lighttpd(False), "lighttpd",
+    Rival("lighttpd", "lighttpd", "ws", lighttpd(False), "lighttpd", load=BINARY,
           about="mod_wstunnel"),
-    Rival("websocketd", "websocketd", "ws", websocketd(False), "websocketd", bears=500,
+    Rival("websocketd", "websocketd", "ws", websocketd(False), "websocketd", bears=200,
           about=f"socat behind it: {MANY_PROCESSES}"),
     # With TLS.
     Rival("floor-tls", "TLS floor", "tls", tls_relay,
@@ -358,9 +361,9 @@ RIVALS = [
           gangway("tcp://127.0.0.1:{backend}", scheme="wss")),
     Rival("haproxy-tls", "HAProxy", "tls", haproxy(True), "haproxy"),
     Rival("nginx-tls", "nginx stream", "tls", nginx(True), "nginx"),
-    Rival("websockify-tls", "websockify", "wss", websockify(True), "websockify", bears=150),
-    Rival("lighttpd-tls", "lighttpd", "wss", lighttpd(True), "lighttpd"),
-    Rival("websocketd-tls", "websocketd", "wss", websocketd(True), "websocketd", bears=500),
+    Rival("websockify-tls", "websockify", "wss", websockify(True), "websockify", bears=100),
+    Rival("lighttpd-tls", "lighttpd", "wss", lighttpd(True), "lighttpd", load=BINARY),
+    Rival("websocketd-tls", "websocketd", "wss", websocketd(True), "websocketd", bears=200),
     # MQTT packets, to a broker that the load generator plays.
     Rival("gangway-stream", "gangway, stream bridge", "ws",
           gangway("tcp://127.0.0.1:{backend}"), load=("--subprotocol", "mqtt"),

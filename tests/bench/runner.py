@@ -101,7 +101,9 @@ def run_all(plan, by_name, setup, quiet, out, deadline=None):
             else:
                 if disturbed:
                     quiet.wait()
+                began = time.monotonic()
                 record = run_once(case, by_name[name], setup)
+                record["took_s"] = round(time.monotonic() - began, 2)
                 disturbed = record.get("other_cores", 0) > DISTURBED
             record |= {"case": case.name, "contestant": name, "repetition": repetition}
             out.write(json.dumps(record) + "\n")
