@@ -14,8 +14,8 @@
  * complete one.
  *
  * Threads. A session lives on one worker thread. All calls about it, in
- * either direction, happen on that thread; only gw_host.post may be called
- * from elsewhere. route_open runs on the main thread and may block;
+ * either direction, happen on that thread; what may be called from elsewhere
+ * says so. route_open runs on the main thread and may block;
  * route_close may run on any thread. Nothing else may block.
  *
  * Order. Host functions never call back into the bridge before they return.
@@ -187,6 +187,11 @@ struct gw_tls_options {
     bool insecure;    /* do not verify the backend */
 };
 
+/* The addresses of a name, numeric and without brackets; if there are none,
+ * why. */
+typedef void (*gw_resolved_fn)(void *arg, const char *const *addresses,
+                               size_t n, const char *why);
+
 /* ---- what gangway offers ----------------------------------------------- */
 
 struct gw_host {
@@ -276,6 +281,13 @@ struct gw_host {
     /* One log line about no session in particular. From any thread. */
     void (*note)(const struct gw_bridge *b, enum gw_severity severity,
                  const char *event, const char *text);
+    /* Look up a name, or an address, with a worker's resolver, as dial does:
+     * found(arg, ...) is called on that worker, when name servers that do not
+     * answer have been given up at the latest, and never if the worker stops.
+     * From any thread. False: it is stopping, or memory is out, and found will
+     * not be called. */
+    bool (*resolve)(struct gw_worker *w, const char *host, gw_resolved_fn found,
+                    void *arg);
 };
 
 /* ---- what a bridge offers ---------------------------------------------- */

@@ -6,6 +6,7 @@
 #include "../net/dialer.h"
 #include "../net/proxy_end.h"
 #include "../net/tls.h"
+#include "lookup.h"
 #include "parting.h"
 
 #include <errno.h>
@@ -59,6 +60,11 @@ struct gw_timer {
 static struct tls_client *tls_of(struct gw_tls *t)
 {
     return (struct tls_client *)(void *)t;
+}
+
+static struct serve *serve_of(struct gw_worker *w)
+{
+    return (struct serve *)(void *)w;
 }
 
 /* ---- life of a backend connection -------------------------------------- */
@@ -549,12 +555,18 @@ static void host_tls_free(struct gw_tls *t)
 
 static struct gw_worker *host_worker(struct gw_session *s)
 {
-    return (struct gw_worker *)(void *)s->serve->mailbox;
+    return (struct gw_worker *)(void *)s->serve;
 }
 
 static bool host_post(struct gw_worker *w, void (*fn)(void *arg), void *arg)
 {
-    return mailbox_post((struct mailbox *)(void *)w, fn, arg);
+    return mailbox_post(serve_of(w)->mailbox, fn, arg);
+}
+
+static bool host_resolve(struct gw_worker *w, const char *host,
+                         gw_resolved_fn found, void *arg)
+{
+    return lookup_start(serve_of(w), host, found, arg);
 }
 
 /* utf8_whole says whether; where is looked for only when it is not. */
@@ -640,4 +652,5 @@ const struct gw_host bridge_host = {
     .count = host_count,
     .add = host_add,
     .note = host_note,
+    .resolve = host_resolve,
 };

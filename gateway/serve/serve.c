@@ -2,6 +2,7 @@
 /* serve.c - what becomes of a request: a refusal, a file or a session. */
 #include "serve.h"
 #include "../base/url.h"
+#include "lookup.h"
 #include "parting.h"
 #include "session.h"
 
@@ -271,6 +272,7 @@ int serve_init(struct serve *s, struct loop *l, struct mailbox *m,
 
 void serve_fini(struct serve *s)
 {
+    lookups_forget(s);
     if (s->resolver)
         resolver_free(s->resolver);
     if (s->generation)

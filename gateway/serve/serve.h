@@ -33,6 +33,7 @@ struct serve {
     struct gw_session *sessions; /* utlist */
     struct h1 *requests;         /* utlist */
     struct parting *parting;     /* utlist */
+    struct lookup *lookups;      /* utlist */
     unsigned worker;             /* number, part of session ids */
     uint64_t next_id;
     bool draining;

@@ -501,6 +501,60 @@ static void calls_from_another_thread(void **state)
     stage_free(s);
 }
 
+struct finding {
+    unsigned times;
+    size_t n;
+    char first[64], why[64];
+};
+
+static void found(void *arg, const char *const *addresses, size_t n,
+                  const char *why)
+{
+    struct finding *t = arg;
+
+    t->times++;
+    t->n = n;
+    snprintf(t->first, sizeof t->first, "%s", n > 0 ? addresses[0] : "");
+    snprintf(t->why, sizeof t->why, "%s", why ? why : "");
+}
+
+static void *asker(void *arg)
+{
+    static struct finding t; /* not to be told: the worker goes first */
+    assert_true(probe.host->resolve(arg, "127.0.0.1", found, &t));
+    return NULL;
+}
+
+static void names_looked_up(void **state)
+{
+    static const struct {
+        const char *host, *first, *why;
+    } cases[] = {
+        {"127.0.0.1", "127.0.0.1", ""},
+        {"::1", "::1", ""},
+        {"localhost", "::1", ""},
+        {"not a name", "", "no such host"},
+    };
+    struct stage *s = stage_new(routes);
+    pthread_t thread;
+    (void)state;
+
+    opened(s, 0);
+    struct gw_worker *w = probe.host->worker(probe.session);
+    for (size_t i = 0; i < LEN(cases); i++) {
+        struct finding t = {0};
+        assert_true(probe.host->resolve(w, cases[i].host, found, &t));
+        assert_int_equal(t.times, 0);
+        READ_UNTIL(s, t.times == 1);
+        assert_string_equal(t.first, cases[i].first);
+        assert_string_equal(t.why, cases[i].why);
+        assert_int_equal(t.n > 0, cases[i].why[0] == '\0');
+    }
+    assert_int_equal(pthread_create(&thread, NULL, asker, w), 0);
+    pthread_join(thread, NULL);
+    stage_free(s); /* it begins, and is forgotten */
+}
+
 static void where_text_ends(void **state)
 {
     static const struct {
@@ -549,6 +603,7 @@ int main(void)
         cmocka_unit_test(timers),
         cmocka_unit_test(one_frame_for_many),
         cmocka_unit_test(calls_from_another_thread),
+        cmocka_unit_test(names_looked_up),
         cmocka_unit_test(where_text_ends),
     };
     return cmocka_run_group_tests(tests, NULL, NULL);
