@@ -71,7 +71,8 @@ struct client {
 
 /* The route's hub, which its first session brings into being. NULL with the
  * reason. */
-struct hub *topics_hub(struct topics_route *r, char *err, size_t cap);
+struct hub *topics_hub(struct topics_route *r, struct gw_worker *w, char *err,
+                       size_t cap);
 
 extern const struct gw_bridge bridge_local;
 

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: Apache-2.0 */
 /* paho.h - an upstream on two clients of Paho MQTT C, for the files that make
- * it up: paho.c (its life), paho_link.c (one client's connection) and
- * paho_send.c (what goes out).
+ * it up: paho.c (its life), paho_connect.c (whom to connect to, and when),
+ * paho_link.c (one client's connection) and paho_send.c (what goes out).
  *
  * Of the hub's thread, and of Paho's two threads in callbacks. The lock
  * guards what its comment says; it is not held across a call to Paho. Events
@@ -63,9 +63,10 @@ struct upstream {
     unsigned connect_timeout_ms;
 
     /* Of the hub's thread alone. */
-    struct targets targets;
+    struct targets targets; /* while there is a look-up, with the lock */
     unsigned keepalive_s;
-    unsigned look_ms; /* when connecting: until the next look at it */
+    bool linked;      /* the links have been opened */
+    unsigned look_ms; /* until the next look at them */
     char *topic;      /* with a NUL behind it, for Paho */
     size_t topic_cap;
     uint32_t nudge_ms;  /* so long must nothing move for the next nudge */
@@ -74,8 +75,9 @@ struct upstream {
     pthread_mutex_t lock; /* of all that follows */
     pthread_cond_t idle;  /* nothing is under way */
     struct link links[ROLES];
+    void *lookup; /* handle of the one under way */
     bool up;
-    bool attempting;   /* connecting, and not told how it went */
+    bool attempting;   /* to connect, and not told how it went */
     bool starved;      /* publish has said no since the last `writable` */
     unsigned failures; /* rounds of all brokers that failed in a row */
     uint64_t next_ms;  /* when to connect; or, connecting, to give up */
@@ -92,21 +94,27 @@ struct upstream {
 };
 
 uint64_t paho_now_ms(void);
-
-/* The upstream is down from now on: tell, and when to connect again. With the
- * lock. */
-void paho_lost(struct upstream *u, const char *why);
+uint32_t paho_ms_until(uint64_t at_ms); /* 0: it is past */
+uint32_t paho_random(void);
 
 /* The upstream of a callback, or NULL; leave it again. */
 struct upstream *paho_enter(void *handle, uint32_t *value, bool last);
 void paho_leave(struct upstream *u);
 
+/* ---- paho_connect.c ------------------------------------------------------*/
+
+/* While it is down: what is next. Returns as upstream_ops.tick. */
+uint32_t connect_tick(struct upstream *u);
+/* The upstream is down from now on: tell, and when to connect again. With the
+ * lock. */
+void connect_lost(struct upstream *u, const char *why);
+
 /* ---- paho_link.c ---------------------------------------------------------*/
 
 /* Begin to connect, with a new client. 0, or -1. */
 int link_open(struct upstream *u, enum role role, const char *uri);
-/* Disconnect if need be, and be rid of the client. Not in a callback. */
-void link_close(struct upstream *u, enum role role);
+/* Disconnect if need be, and be rid of both clients. Not in a callback. */
+void links_close(struct upstream *u);
 
 /* ---- paho_send.c ---------------------------------------------------------*/
 

@@ -182,7 +182,7 @@ static void link_lost(void *context, const char *why)
     u->links[role].state = LINK_DOWN;
     if (was_up) {
         u->up = false;
-        paho_lost(u, why);
+        connect_lost(u, why);
     }
     pthread_mutex_unlock(&u->lock);
     if (was_up)
@@ -382,7 +382,7 @@ int link_open(struct upstream *u, enum role role, const char *uri)
     return -1;
 }
 
-void link_close(struct upstream *u, enum role role)
+static void link_close(struct upstream *u, enum role role)
 {
     struct link *l = &u->links[role];
 
@@ -397,4 +397,10 @@ void link_close(struct upstream *u, enum role role)
     pthread_mutex_lock(&u->lock);
     l->state = LINK_DOWN;
     pthread_mutex_unlock(&u->lock);
+}
+
+void links_close(struct upstream *u)
+{
+    for (enum role r = 0; r < ROLES; r++)
+        link_close(u, r);
 }

@@ -1,15 +1,11 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* paho_target.c - names to addresses, on the hub's own thread. Paho would
- * resolve with a lock held that all its clients need, and would try only one
- * of the addresses. */
+/* paho_target.c - whose turn it is. Paho would resolve with a lock held that
+ * all its clients need, and would try only one of the addresses. */
 #include "paho_target.h"
 
-#include <errno.h>
-#include <netdb.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/socket.h>
 
 /* ---- parsing ------------------------------------------------------------ */
 
@@ -81,62 +77,50 @@ int targets_init(struct targets *t, const char *brokers, bool tls, char *err,
     return 0;
 }
 
-static void forget(struct targets *t)
-{
-    if (t->found)
-        freeaddrinfo(t->found);
-    t->found = t->next = NULL;
-}
-
 void targets_fini(struct targets *t)
 {
-    forget(t);
     free(t->brokers);
     t->brokers = NULL;
 }
 
 /* ---- addresses ---------------------------------------------------------- */
 
-static int resolve(struct targets *t, const char **why)
+const char *targets_unknown(const struct targets *t)
 {
-    const struct broker *b = &t->brokers[t->at];
-    const struct addrinfo hints = {.ai_family = AF_UNSPEC,
-                                   .ai_socktype = SOCK_STREAM,
-                                   .ai_flags = AI_NUMERICSERV};
-
-    int status = getaddrinfo(b->host, b->port, &hints, &t->found);
-    if (status != 0) {
-        t->found = NULL;
-        *why = status == EAI_SYSTEM ? strerror(errno) : gai_strerror(status);
-        return -1;
-    }
-    t->next = t->found;
-    return 0;
+    return t->n_addresses == 0 ? t->brokers[t->at].host : NULL;
 }
 
-int targets_uri(struct targets *t, char uri[TARGET_URI_MAX], const char **why)
+void targets_found(struct targets *t, const char *const *addresses, size_t n)
+{
+    size_t first = 0;
+
+    t->n_addresses = t->next = 0;
+    for (size_t i = 0; i < n && t->n_addresses < TARGET_ADDRESSES; i++)
+        snprintf(t->addresses[t->n_addresses++], TARGET_ADDRESS_MAX, "%s",
+                 addresses[i]);
+    /* Where it was found last time it is not waited for elsewhere. */
+    while (first < t->n_addresses && strcmp(t->addresses[first], t->good) != 0)
+        first++;
+    if (first == 0 || first == t->n_addresses)
+        return;
+    memmove(t->addresses[1], t->addresses[0], first * TARGET_ADDRESS_MAX);
+    memcpy(t->addresses[0], t->good, TARGET_ADDRESS_MAX);
+}
+
+void targets_uri(const struct targets *t, char uri[TARGET_URI_MAX])
 {
     const struct broker *b = &t->brokers[t->at];
-    char address[NI_MAXHOST];
 
-    if (!t->found && resolve(t, why) < 0)
-        return -1;
+    /* No brackets around an IPv6 address: Paho would take the first for a part
+     * of the name to verify. */
     if (t->tls) {
-        /* No brackets around an IPv6 address: Paho would take the first for
-         * a part of the name to verify. */
         snprintf(uri, TARGET_URI_MAX, "ssl://%s:%s", b->host, b->port);
-        return 0;
+        return;
     }
-    int status = getnameinfo(t->next->ai_addr, t->next->ai_addrlen, address,
-                             sizeof address, NULL, 0, NI_NUMERICHOST);
-    if (status != 0) {
-        *why = gai_strerror(status);
-        return -1;
-    }
-    bool v6 = t->next->ai_family == AF_INET6;
-    snprintf(uri, TARGET_URI_MAX, "tcp://%s%.255s%s:%s", v6 ? "[" : "", address,
+    const char *address = t->addresses[t->next];
+    bool v6 = strchr(address, ':') != NULL;
+    snprintf(uri, TARGET_URI_MAX, "tcp://%s%s%s:%s", v6 ? "[" : "", address,
              v6 ? "]" : "", b->port);
-    return 0;
 }
 
 void targets_name(const struct targets *t, char *out, size_t cap)
@@ -150,11 +134,11 @@ void targets_name(const struct targets *t, char *out, size_t cap)
 
 bool targets_failed(struct targets *t)
 {
-    if (t->next && t->next->ai_next && !t->tls) {
-        t->next = t->next->ai_next;
+    if (t->next + 1 < t->n_addresses && !t->tls) {
+        t->next++;
         return false;
     }
-    forget(t);
+    t->n_addresses = 0;
     t->at = (t->at + 1) % t->n;
     if (++t->tried < t->n)
         return false;
@@ -164,6 +148,8 @@ bool targets_failed(struct targets *t)
 
 void targets_worked(struct targets *t)
 {
-    forget(t); /* to be looked up again: it may move */
+    if (t->n_addresses > 0)
+        memcpy(t->good, t->addresses[t->next], sizeof t->good);
+    t->n_addresses = 0; /* to be looked up again: it may move */
     t->tried = 0;
 }

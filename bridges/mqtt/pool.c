@@ -143,7 +143,8 @@ struct hub *pool_find(const struct pool_settings *s)
     return h;
 }
 
-struct hub *pool_get(const struct pool_settings *s, char *err, size_t cap)
+struct hub *pool_get(const struct pool_settings *s, struct gw_worker *w,
+                     char *err, size_t cap)
 {
     char *key = key_of(s);
     struct pooled *p = NULL;
@@ -153,6 +154,7 @@ struct hub *pool_get(const struct pool_settings *s, char *err, size_t cap)
     pthread_mutex_lock(&pool.lock);
     if (key && !(h = find(key)) && (p = pooled_new(s, key))) {
         key = NULL;
+        p->settings.upstream.worker = w;
         h = p->hub = hub_new(&p->settings, pooled_release, p, err, cap);
         if (h)
             DL_APPEND(pool.list, p);

@@ -27,7 +27,9 @@ struct pool_settings {
 /* The hub of these settings if there is one, with a reference; or NULL. */
 struct hub *pool_find(const struct pool_settings *s);
 
-/* The same, made if need be. NULL with the reason. */
-struct hub *pool_get(const struct pool_settings *s, char *err, size_t cap);
+/* The same, made if need be; then names are looked up by this worker. NULL
+ * with the reason. */
+struct hub *pool_get(const struct pool_settings *s, struct gw_worker *w,
+                     char *err, size_t cap);
 
 #endif

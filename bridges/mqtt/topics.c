@@ -502,7 +502,7 @@ void *topics_open(struct gw_session *s, struct topics_route *r,
 
     if (!c)
         return NULL;
-    c->hub = topics_hub(r, err, sizeof err);
+    c->hub = topics_hub(r, r->host->worker(s), err, sizeof err);
     if (!c->hub) {
         r->host->log(s, GW_ERROR, "no-hub", err);
         free(c);

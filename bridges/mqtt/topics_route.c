@@ -76,11 +76,12 @@ void topics_route_close(struct topics_route *r)
     pthread_mutex_destroy(&r->lock);
 }
 
-struct hub *topics_hub(struct topics_route *r, char *err, size_t cap)
+struct hub *topics_hub(struct topics_route *r, struct gw_worker *w, char *err,
+                       size_t cap)
 {
     pthread_mutex_lock(&r->lock);
     if (!r->hub)
-        r->hub = pool_get(&r->pool, err, cap);
+        r->hub = pool_get(&r->pool, w, err, cap);
     struct hub *h = r->hub;
     pthread_mutex_unlock(&r->lock);
     return h;

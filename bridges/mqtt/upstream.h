@@ -16,6 +16,7 @@ struct upstream;
 struct upstream_settings {
     const struct gw_host *host;     /* for message_new */
     const struct gw_bridge *bridge; /* for counters */
+    struct gw_worker *worker;       /* whose resolver is asked */
     const char *brokers;            /* "host:port,host:port" */
     bool tls, insecure;
     const char *ca, *cert, *key, *sni; /* NULL: none */

@@ -9,6 +9,7 @@ import os
 import re
 import signal
 import socket
+import statistics
 import struct
 import subprocess
 import threading
@@ -20,7 +21,7 @@ from backends import refusing_port
 from certs import Authority
 from gangway import SANITIZER
 from mqtt_wire import broker
-from ops import fetch, metrics, until_metric
+from ops import A, Names, fetch, metrics, until_metric
 from rawws import BINARY, TEXT, RawWs, frame
 from topics import Topics
 
@@ -340,29 +341,33 @@ def test_requests_for_one_filter_are_all_answered(gangway, live):
 
 
 def echo_p99(gw, seconds):
-    """Of round trips through the same gateway, one after the other."""
-    took = []
+    """Of round trips through the same gateway, one after the other: the median
+    of what several windows say, for the machine has other work, too."""
+    windows = []
     with RawWs(gw, "/echo") as ws:
-        end = time.monotonic() + seconds
-        while time.monotonic() < end:
-            began = time.monotonic()
-            ws.binary(b"x" * 100)
-            ws.recv_message()
-            took.append(time.monotonic() - began)
-            time.sleep(0.001)
-    assert len(took) >= (10 if SANITIZER else 100)
-    return sorted(took)[len(took) * 99 // 100]
+        for _ in range(5):
+            took = []
+            end = time.monotonic() + seconds / 5
+            while time.monotonic() < end or len(took) < 20:
+                began = time.monotonic()
+                ws.binary(b"x" * 100)
+                ws.recv_message()
+                took.append(time.monotonic() - began)
+                time.sleep(0.001)
+            windows.append(sorted(took)[len(took) * 99 // 100])
+    return statistics.median(windows)
 
 
-# Only what blocks a loop is to be seen, not how busy the machine is.
-SLACK_S = 0.25 if SANITIZER else 0.04
+# What the p99 of others may move by when something is blocked.
+SLACK_S = 0.25 if SANITIZER else 0.01
 
 SLOW_NAMES = """
 #include <dlfcn.h>
 #include <netdb.h>
 #include <string.h>
 #include <unistd.h>
-/* A name server that is silent: the C library asks for seconds. */
+/* The C library asks for seconds: Paho, which is given names for TLS, is
+ * blocked, and all who call it. */
 int getaddrinfo(const char *name, const char *service,
                 const struct addrinfo *hints, struct addrinfo **found)
 {
@@ -424,25 +429,32 @@ def black_hole(_):
 
 
 @contextlib.contextmanager
-def slow_name(_):
-    yield "mqtt://slow.test:1883", "slow.test", None
+def silent_names(_):
+    yield "mqtt://broker.test:1883?connect_timeout=1s", "broker.test:1883: name resolution timed out", None
+
+
+@contextlib.contextmanager
+def blocked_paho(_):
+    yield "mqtts://slow.test:1883", "slow.test", None
 
 
 TROUBLES = [
-    refuses, stops, slow_name,
+    refuses, stops, silent_names, blocked_paho,
     *(pytest.param(t, marks=pytest.mark.slow) for t in (wrong_password, other_authority, black_hole)),
 ]  # fmt: skip
 
 
 @pytest.mark.parametrize("trouble", TROUBLES, ids=lambda t: t.__name__)
 def test_tcp_sessions_notice_nothing(gangway, tmp_path, trouble):
-    if trouble is slow_name and SANITIZER:
+    if trouble is blocked_paho and SANITIZER:
         pytest.skip("sanitizers bring a getaddrinfo of their own")
-    env = preload(tmp_path) if trouble is slow_name else None
-    with trouble(tmp_path) as (target, why, process), contextlib.ExitStack() as stack:
+    with Names({"slow.test": ["127.0.0.1"]}) as names, trouble(tmp_path) as (target, why, process), \
+            contextlib.ExitStack() as stack:
+        names.silent = trouble is silent_names
+        env = names.env | (preload(tmp_path) if trouble is blocked_paho else {})
         # On one loop, all of them.
         gw = gangway({"/": target, "/echo": "echo:"}, settings={"workers": 1}, env=env)
-        quiet = echo_p99(gw, 0.5)
+        quiet = echo_p99(gw, 1)
         clients = [stack.enter_context(Topics(gw)) for _ in range(10)]
         if process:
             clients[0].pub("x", data=1, qos=1)
@@ -451,12 +463,38 @@ def test_tcp_sessions_notice_nothing(gangway, tmp_path, trouble):
             client.say(op="sub", id=800, topic="a/#")
             for i in range(50):
                 client.say(op="pub", topic=f"a/{i}", text="x" * 1000, qos=1)
-        p99 = echo_p99(gw, 2.5 if process else 1)
+        p99 = echo_p99(gw, 2.5)
         for client in clients:
             client.state(False, PATIENCE_S)
             client.ask(op="ping")
         gw.wait_log("upstream-down", PATIENCE_S, text=re.compile(why))
     assert p99 < quiet + SLACK_S, f"p99 {p99 * 1000:.1f} ms, was {quiet * 1000:.1f} ms"
+
+
+def test_names_that_are_not_resolved(gangway, live):
+    """While name servers say nothing, publishes are held for as long as the
+    route says; and one name does not hold up another."""
+    with Names({"broker.test": ["127.0.0.1"]}) as names:
+        names.silent = True
+        target = f"mqtt://broker.test:{live.port}"
+        gw = gangway(
+            {"/": f"{target}?hold=300ms&connect_timeout=60s", "/other": live.target},
+            env=names.env,
+        )  # fmt: skip
+        with Topics(gw) as client, Topics(gw, "/other") as other:
+            client.state(False)
+            for _ in range(3):
+                began = time.monotonic()
+                assert client.refused(op="pub", topic="x", data=1, qos=1) == "unavailable"
+                assert 0.25 < time.monotonic() - began < (PATIENCE_S if SANITIZER else 2)
+                other.pub("x", data=1, qos=1)
+            client.say(op="sub", id=900, topic="a")
+            names.silent = False
+            client.state(True, PATIENCE_S)
+            assert client.answer_to(900)["op"] == "ack"
+            client.pub("a", data=2, qos=1)
+            assert client.message()["data"] == 2
+            assert ("broker.test", A) in names.asked
 
 
 # ---- credentials ------------------------------------------------------------

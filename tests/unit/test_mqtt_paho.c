@@ -6,6 +6,7 @@
 #include "mqtt_broker.h"
 
 #include <glob.h>
+#include <netdb.h>
 #include <pthread.h>
 #include <stdatomic.h>
 
@@ -67,8 +68,61 @@ static void tls_free(struct gw_tls *t)
     assert_ptr_equal(t, &hub);
 }
 
+/* A look-up on a thread of its own, as if it were a worker. */
+struct question {
+    gw_resolved_fn found;
+    void *arg;
+    char name[256];
+};
+
+static atomic_uint unanswered;
+static atomic_bool silent; /* the name servers */
+
+static void *answer_question(void *arg)
+{
+    struct question *q = arg;
+    const struct addrinfo hints = {.ai_socktype = SOCK_STREAM};
+    struct addrinfo *list = NULL;
+    char texts[4][64];
+    const char *addresses[4];
+    size_t n = 0;
+
+    while (silent)
+        broker_pause_10ms();
+    if (getaddrinfo(q->name, NULL, &hints, &list) == 0)
+        for (struct addrinfo *a = list; a && n < LEN(texts); a = a->ai_next)
+            if (getnameinfo(a->ai_addr, a->ai_addrlen, texts[n],
+                            sizeof texts[n], NULL, 0, NI_NUMERICHOST) == 0) {
+                addresses[n] = texts[n];
+                n++;
+            }
+    if (list)
+        freeaddrinfo(list);
+    q->found(q->arg, addresses, n, n > 0 ? NULL : "no such host");
+    free(q);
+    unanswered--;
+    return NULL;
+}
+
+static bool resolve(struct gw_worker *w, const char *name, gw_resolved_fn found,
+                    void *arg)
+{
+    struct question *q = calloc(1, sizeof *q);
+    pthread_t thread;
+
+    assert_non_null(q);
+    assert_null(w);
+    q->found = found;
+    q->arg = arg;
+    snprintf(q->name, sizeof q->name, "%s", name);
+    unanswered++;
+    assert_int_equal(pthread_create(&thread, NULL, answer_question, q), 0);
+    pthread_detach(thread);
+    return true;
+}
+
 static const struct gw_host host = {
-    .add = count, .tls_new = tls_new, .tls_free = tls_free};
+    .add = count, .tls_new = tls_new, .tls_free = tls_free, .resolve = resolve};
 
 static void told(struct hub *h)
 {
@@ -651,6 +705,35 @@ static void failover(void **state)
     broker_kill(&a);
 }
 
+/* Nothing waits for a name, and an answer may come when nobody does. */
+static void slow_names(void **state)
+{
+    broker_up(open_to_all);
+    struct upstream_settings s = settings_of(brokers, 5);
+    (void)state;
+
+    s.connect_timeout_ms = 200;
+    silent = true;
+    hub_start(&hub, &s);
+    uint64_t began = now_ms();
+    turn(&hub, 0);
+    turn(&hub, 0);
+    assert_in_range(now_ms() - began, 0, 150);
+    UNTIL(&hub, strstr(hub.why, "name resolution timed out"));
+    assert_int_equal(unanswered, 1);
+    silent = false;
+    UNTIL(&hub, hub.up);
+    hub_stop(&hub);
+    silent = true;
+    hub_start(&hub, &s);
+    turn(&hub, 0);
+    hub_stop(&hub); /* before the answer */
+    silent = false;
+    broker_kill(&broker);
+    while (unanswered > 0)
+        broker_pause_10ms();
+}
+
 /* An MQTT 5 broker that is stopped says so. */
 static void told_why(void **state)
 {
@@ -1091,6 +1174,7 @@ int main(int argc, char **argv)
         cmocka_unit_test(closed_gracefully),
         cmocka_unit_test(closed_before_connected),
         cmocka_unit_test(failover),
+        cmocka_unit_test(slow_names),
         cmocka_unit_test(told_why),
         cmocka_unit_test(passwords),
         cmocka_unit_test(denied),
