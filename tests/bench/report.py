@@ -324,22 +324,24 @@ def group_chart(results, group):
 
 
 def curve_lines(results, curve):
-    """The contestants that were measured at several counts of sessions."""
-    points, kinds = {}, {}
+    """The contestants that were run with as many counts of sessions as the
+    others; each with the points that it has."""
+    points, runs, kinds = {}, {}, {}
     for case in CASES:
         if case.name not in results.runs or case.repeated[:1] != (curve.name,):
             continue
         for name in results.contestants(case):
+            kinds[name] = kind(case, name)
+            runs[name] = runs.get(name, 0) + 1
             value = results.median(case, name, curve.field)
             if value is not None:
                 sessions = results.median(case, name, "sessions") or case.repeated[1]
                 points.setdefault(name, []).append((int(sessions), value))
-                kinds[name] = kind(case, name)
-    counts = max((len(p) for p in points.values()), default=0)
+    most = max(runs.values(), default=0)
     return [
         charts.Line(title(name), kinds[name], p)
         for name, p in points.items()
-        if len(p) == counts and counts > 1
+        if runs[name] == most and len(p) > 1
     ]
 
 
