@@ -36,7 +36,7 @@ void session_drop(struct session *s)
     counter_add(&s->client->gone, 1);
     link_close(&s->link);
     free(s->head);
-    free(s->rest);
+    outbox_free(&s->waiting);
     free(s->sent_ns);
     free(s->context);
     *s = (struct session){.link.fd = -1};
@@ -75,62 +75,18 @@ static void session_ended(struct session *s, const char *how)
 
 /* ---- out ------------------------------------------------------------------*/
 
-static uint8_t *rest_room(struct session *s, size_t n)
-{
-    if (s->rest_n == 0)
-        s->rest_off = 0;
-    if (s->rest_off + s->rest_n + n > s->rest_room) {
-        s->rest_room = s->rest_off + s->rest_n + n;
-        s->rest = realloc(s->rest, s->rest_room);
-        if (!s->rest)
-            give_up("out of memory");
-    }
-    return s->rest + s->rest_off + s->rest_n;
-}
-
-static bool flush_rest(struct session *s)
-{
-    while (s->rest_n > 0) {
-        ssize_t n = link_write(&s->link, s->rest + s->rest_off, s->rest_n);
-        if (n < 0)
-            return n == LINK_AGAIN;
-        s->rest_off += (size_t)n;
-        s->rest_n -= (size_t)n;
-    }
-    return true;
-}
-
-/* What the socket does not take is kept. */
-static bool write_some(struct session *s, const uint8_t *p, size_t n)
-{
-    while (n > 0) {
-        ssize_t done = link_write(&s->link, p, n);
-        if (done == LINK_BROKEN)
-            return false;
-        if (done == LINK_AGAIN)
-            break;
-        p += done;
-        n -= (size_t)done;
-    }
-    if (n > 0) {
-        memcpy(rest_room(s, n), p, n);
-        s->rest_n += n;
-    }
-    return true;
-}
-
 void session_send(struct session *s, const uint8_t *p, size_t n)
 {
     struct client *c = s->client;
-    uint8_t *to = rest_room(s, WS_HEAD_MAX + n);
 
-    if (websocket(s)) {
-        n = ws_frame_write(to, c->options.text ? WS_TEXT : WS_BINARY, p, n,
-                           &c->random);
-    } else {
-        memcpy(to, p, n);
+    if (!websocket(s)) {
+        outbox_add(&s->waiting, p, n);
+        return;
     }
-    s->rest_n += n;
+    uint8_t *to = outbox_room(&s->waiting, WS_HEAD_MAX + n);
+    outbox_commit(&s->waiting,
+                  ws_frame_write(to, c->options.text ? WS_TEXT : WS_BINARY, p,
+                                 n, &c->random));
 }
 
 /* Between two frames: the pong that is due, then the Close. */
@@ -140,15 +96,14 @@ static void put_control(struct session *s)
 
     if (s->out.left > 0)
         return;
-    if (s->pong_n > 0) {
-        memcpy(rest_room(s, s->pong_n), s->pong, s->pong_n);
-        s->rest_n += s->pong_n;
-        s->pong_n = 0;
-    }
+    if (s->pong_n > 0)
+        outbox_add(&s->waiting, s->pong, s->pong_n);
+    s->pong_n = 0;
     if (s->close_due && s->out.todo == 0) {
-        uint8_t *to = rest_room(s, WS_HEAD_MAX + sizeof code);
-        s->rest_n +=
-            ws_frame_write(to, WS_CLOSE, code, sizeof code, &s->client->random);
+        uint8_t *to = outbox_room(&s->waiting, WS_HEAD_MAX + sizeof code);
+        outbox_commit(&s->waiting,
+                      ws_frame_write(to, WS_CLOSE, code, sizeof code,
+                                     &s->client->random));
         s->close_due = false;
     }
 }
@@ -163,16 +118,16 @@ static bool pump(struct session *s)
         if (client_quiet(c) && s->state == SESSION_OPEN)
             s->out.todo = 0;
         put_control(s);
-        if (!flush_rest(s))
+        if (!outbox_flush(&s->waiting, &s->link))
             return false;
-        if (s->rest_n > 0)
+        if (s->waiting.n > 0)
             return true;
         size_t n = ws_writer_fill(&s->out, &s->tx, c->write_buffer,
                                   CLIENT_WRITE, &c->random, &begun);
         if (n == 0)
             return true;
         counter_add(&c->sent, begun);
-        if (!write_some(s, c->write_buffer, n))
+        if (!outbox_write(&s->waiting, &s->link, c->write_buffer, n))
             return false;
     }
     return true;
@@ -182,7 +137,7 @@ static bool wants_write(const struct session *s)
 {
     if (s->state == SESSION_CONNECTING && !s->link.ssl)
         return true;
-    return s->rest_n > 0 || s->link.wants_write || s->out.left > 0 ||
+    return s->waiting.n > 0 || s->link.wants_write || s->out.left > 0 ||
            s->out.todo > 0;
 }
 
@@ -217,7 +172,7 @@ void session_kick(struct session *s)
         session_ended(s, strerror(errno));
         return;
     }
-    if (s->shutdown_due && s->rest_n == 0 && s->out.left == 0) {
+    if (s->shutdown_due && s->waiting.n == 0 && s->out.left == 0) {
         s->shutdown_due = false;
         link_shutdown(&s->link);
     }
@@ -253,9 +208,7 @@ static bool on_data(struct session *s, const uint8_t *p, size_t n, uint64_t now)
 {
     const struct role *role = s->client->options.role;
 
-    if (n == 0 || s->state == SESSION_FINISHING || !role->data)
-        return true;
-    if (role->data(s, p, n, now))
+    if (n == 0 || !role->data || role->data(s, p, n, now))
         return true;
     fault(FAULT_CORRUPT, "session %u: wrong bytes near byte %llu", s->number,
           (unsigned long long)s->received);
@@ -267,7 +220,7 @@ static bool on_message(struct session *s)
     const struct role *role = s->client->options.role;
 
     counter_add(&s->client->messages, 1);
-    if (!role->message || s->state == SESSION_FINISHING || role->message(s))
+    if (!role->message || role->message(s))
         return true;
     fault(FAULT_CORRUPT, "session %u: a message that is another", s->number);
     return false;
@@ -334,10 +287,11 @@ static void upgrade(struct session *s)
         session_opened(s);
         return;
     }
-    char *to = (char *)rest_room(s, WS_REQUEST_MAX);
-    s->rest_n = ws_request_write(to, &r, &s->client->random, s->accept);
-    if (s->rest_n == 0)
+    char *to = (char *)outbox_room(&s->waiting, WS_REQUEST_MAX);
+    size_t n = ws_request_write(to, &r, &s->client->random, s->accept);
+    if (n == 0)
         give_up("the request is too long");
+    outbox_commit(&s->waiting, n);
     session_enter(s, SESSION_UPGRADING);
 }
 
@@ -368,10 +322,7 @@ static const char *take_head(struct session *s, const uint8_t **p, size_t *n)
         return why;
     free(s->head);
     s->head = NULL;
-    /* The request's buffer is worth more than an idle session. */
-    free(s->rest);
-    s->rest = NULL;
-    s->rest_off = s->rest_n = s->rest_room = 0;
+    outbox_free(&s->waiting); /* the request's */
     session_opened(s);
     return NULL;
 }

@@ -6,7 +6,7 @@
 #ifndef LOAD_SESSION_H
 #define LOAD_SESSION_H
 
-#include "link.h"
+#include "outbox.h"
 #include "pattern.h"
 #include "ws.h"
 
@@ -52,8 +52,7 @@ struct session {
     char *head; /* of the response, while it comes */
     size_t head_n;
 
-    uint8_t *rest; /* what the socket would not take at once */
-    size_t rest_off, rest_n, rest_room;
+    struct outbox waiting;           /* after which comes what `out` makes */
     uint8_t control[WS_CONTROL_MAX]; /* payload of the one that comes */
     uint8_t control_n;
     uint8_t pong[WS_HEAD_MAX + WS_CONTROL_MAX]; /* to go between two frames */
@@ -77,8 +76,7 @@ void session_begin(struct session *s, struct client *c, uint32_t number);
 /* The socket is ready. */
 void session_event(struct session *s, uint32_t events);
 
-/* More is to be sent, after `out` or the rest was changed by others than the
- * session's own callbacks. */
+/* Something was given to be sent, and not in an event of the session's. */
 void session_kick(struct session *s);
 
 /* Send one message of these bytes; between two frames only, that is, when
