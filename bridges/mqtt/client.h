@@ -61,6 +61,7 @@ struct client {
     bool full;    /* the session takes no more for now */
     bool crowded; /* not read: too many of its publishes are under way */
     bool closing, joined;
+    bool refused;              /* raw: a filter of its, by the broker */
     uint64_t mark;             /* of the message that it hears */
     struct subscription *best; /* the subscription it hears it by */
     struct client *next_hearing;
@@ -92,6 +93,22 @@ void client_granted(struct subscription *sub, int granted);
 void client_published(struct client *c, uint32_t id, int qos, int reason);
 void client_room(struct client *c);
 void client_state(struct client *c, bool up);
+
+/* ---- topics_requests.c: what it asks for ----------------------------------
+ * Errors are ERR_COUNT if there is none, else *why says it for people. */
+
+void client_request(struct client *c, const struct envelope *e);
+enum envelope_error client_subscribe(struct client *c, const struct envelope *e,
+                                     const char **why);
+void client_unsubscribe(struct client *c, struct subscription *sub);
+/* `e` is the request that this is of, or NULL. */
+enum envelope_error client_publish(struct client *c, struct text topic,
+                                   struct text payload, int qos, bool retain,
+                                   const struct envelope *e, const char **why);
+/* Raw topics have no answers: these do nothing there. */
+void client_answer(struct client *c, const char *text, size_t n);
+void client_refuse(struct client *c, bool has_id, uint32_t id,
+                   enum envelope_error code, const char *why);
 
 /* deliver.c: to the session, now or when it takes more. */
 void deliver(struct client *c, struct subscription *sub, struct message *m,

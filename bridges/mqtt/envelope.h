@@ -35,7 +35,8 @@ const char *envelope_error_name(enum envelope_error e);
 /* Close codes of our own. The hundreds tell the client what to do: 40 stay
  * away, 41 come back later and later, 42 come back now. */
 enum envelope_close {
-    CLOSE_SLOW = 4100, /* reads too slowly, and the route says so */
+    CLOSE_REFUSED = 4000, /* raw: the broker refuses a filter of the route */
+    CLOSE_SLOW = 4100,    /* reads too slowly, and the route says so */
 };
 
 struct envelope {

@@ -1,325 +1,18 @@
 /* SPDX-License-Identifier: Apache-2.0 */
-/* topics.c - sessions that speak of topics: requests, answers, presence. */
+/* topics.c - sessions that speak of topics: how they begin, what comes in, how
+ * they end. */
 #include "client.h"
 
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <utlist.h>
 
 static const struct gw_host *host_of(const struct client *c)
 {
     return c->route->host;
 }
 
-/* ---- answers ----------------------------------------------------------- */
-
-/* Short answers pass the queue of messages: they are few, bounded by what the
- * client asks, and a client that does not read is paused. */
-static void answer(struct client *c, const char *text, size_t n)
-{
-    if (c->dialect == DIALECT_RAW || c->closing || n == 0)
-        return;
-    if (host_of(c)->send(c->session, GW_TEXT, (const uint8_t *)text, n,
-                         false) == GW_FULL) {
-        c->full = true;
-        host_of(c)->pause(c->session);
-    }
-}
-
-static void ack(struct client *c, bool has_id, uint32_t id, int qos)
-{
-    char out[ENVELOPE_ANSWER_MAX];
-    if (has_id)
-        answer(c, out, envelope_ack(out, sizeof out, id, qos));
-}
-
-static void refuse(struct client *c, bool has_id, uint32_t id,
-                   enum envelope_error code, const char *why)
-{
-    char out[ENVELOPE_ANSWER_MAX];
-    if (code == ERR_FORBIDDEN)
-        host_of(c)->count(c->session, COUNTER_DENIED, 1);
-    answer(c, out, envelope_err(out, sizeof out, has_id, id, code, why));
-}
-
-/* ---- what comes for it ------------------------------------------------- */
-
-bool client_may_hear(const struct client *c, struct text topic)
-{
-    return grants_deliver(c->grants, topic);
-}
-
-/* The time of "every" is over: what has come meanwhile goes, and the next one
- * waits again; or nothing has, and the next one goes at once. */
-static void held_due(void *arg)
-{
-    struct subscription *sub = arg;
-    struct message *m = sub->held;
-
-    sub->timer = NULL;
-    sub->held = NULL;
-    if (!m)
-        return;
-    sub->timer =
-        host_of(sub->client)
-            ->timer(sub->client->session, sub->every_ms, held_due, sub);
-    deliver(sub->client, sub, m, sub->held_retained);
-    message_unref(m);
-}
-
-/* With "every" a subscription hears its newest message, at most that often:
- * while a timer runs messages replace each other, and it delivers the last. */
-static void message_every(struct client *c, struct subscription *sub,
-                          struct message *m)
-{
-    if (!sub->timer) {
-        deliver(c, sub, m, m->retained);
-        sub->timer =
-            host_of(c)->timer(c->session, sub->every_ms, held_due, sub);
-        return;
-    }
-    message_unref(sub->held);
-    sub->held = message_ref(m);
-    sub->held_retained = m->retained;
-}
-
-void client_message(struct client *c, struct subscription *sub,
-                    struct message *m)
-{
-    if (sub->every_ms > 0)
-        message_every(c, sub, m);
-    else
-        deliver(c, sub, m, m->retained);
-}
-
-/* Those who still wait for the broker's word on a filter do so in vain. */
-static void refuse_waiting(struct subscription *sub, enum envelope_error code,
-                           const char *why)
-{
-    for (unsigned i = 0; i < sub->n_ids; i++)
-        refuse(sub->client, true, sub->ids[i], code, why);
-    if (sub->n_ids == 0)
-        refuse(sub->client, false, 0, code, why);
-    sub->n_ids = 0;
-    sub->ack_due = false;
-}
-
-static void unsubscribe(struct client *c, struct subscription *sub)
-{
-    deliver_forget(c, sub);
-    c->n_subs--;
-    shard_unsubscribe(c->shard, sub);
-}
-
-/* A refusal also comes without having been asked for: when the broker was
- * away and has changed its mind. */
-void client_granted(struct subscription *sub, int granted)
-{
-    struct client *c = sub->client;
-
-    if (granted >= 0x80) {
-        refuse_waiting(sub, ERR_FORBIDDEN, "the broker refuses this filter");
-        unsubscribe(c, sub);
-    } else if (sub->ack_due) {
-        if (granted < sub->qos)
-            sub->qos = granted;
-        sub->ack_due = false;
-        for (unsigned i = 0; i < sub->n_ids; i++)
-            ack(c, true, sub->ids[i], sub->qos);
-        sub->n_ids = 0;
-    }
-}
-
-void client_published(struct client *c, uint32_t id, int qos, int reason)
-{
-    if (reason == 0)
-        ack(c, true, id, qos);
-    else
-        refuse(c, true, id, reason == 0x87 ? ERR_FORBIDDEN : ERR_UNAVAILABLE,
-               reason == 0x87 ? "the broker refuses this publish"
-                              : "the broker could not be reached");
-}
-
-void client_room(struct client *c)
-{
-    if (!c->crowded)
-        return;
-    c->crowded = false;
-    if (!c->full)
-        host_of(c)->resume(c->session);
-}
-
-/* While the broker is away nothing is waited for: what has no room fails. */
-void client_state(struct client *c, bool up)
-{
-    if (!up)
-        client_room(c);
-    char out[ENVELOPE_ANSWER_MAX];
-    answer(c, out, envelope_state(out, sizeof out, up));
-}
-
-/* ---- subscribing ------------------------------------------------------- */
-
-static struct subscription *sub_find(struct client *c, struct text filter)
-{
-    struct subscription *sub;
-    DL_FOREACH2(c->subs, sub, next_of_client)
-    if (sub->filter->n == filter.n &&
-        memcmp(sub->filter->text, filter.p, filter.n) == 0)
-        return sub;
-    return NULL;
-}
-
-/* Returns what went wrong, or ERR_COUNT. */
-static enum envelope_error sub_check(const struct client *c, struct text filter,
-                                     enum grant *grant, const char **why)
-{
-    struct text inner;
-
-    *why = "not a topic filter";
-    if (!topic_filter_valid(filter))
-        return ERR_BAD_TOPIC;
-    *why = "shared subscriptions are not served here";
-    if (topic_is_shared(filter, &inner))
-        return ERR_FORBIDDEN;
-    *why = "not allowed here";
-    *grant = grants_subscribe(c->grants, filter);
-    return *grant == GRANT_NO ? ERR_FORBIDDEN : ERR_COUNT;
-}
-
-static void subscribe(struct client *c, const struct envelope *e)
-{
-    const char *why;
-    enum grant grant = GRANT_YES;
-    enum envelope_error bad = sub_check(c, e->topic, &grant, &why);
-    struct subscription *old = bad == ERR_COUNT ? sub_find(c, e->topic) : NULL;
-    bool had = old != NULL;
-
-    if (bad != ERR_COUNT) {
-        refuse(c, e->has_id, e->id, bad, why);
-        return;
-    }
-    if ((!had && c->n_subs >= c->route->max_subscriptions) ||
-        (had && e->has_id && old->n_ids == SUB_IDS_MAX)) {
-        refuse(c, e->has_id, e->id, ERR_RATE, "too many subscriptions");
-        return;
-    }
-    struct subscription *sub = calloc(1, sizeof *sub);
-    if (!sub) {
-        refuse(c, e->has_id, e->id, ERR_INTERNAL, "out of memory");
-        return;
-    }
-    sub->client = c;
-    sub->qos = e->qos;
-    sub->retain =
-        (uint8_t)(e->retained == RETAIN_NEW && had ? RETAIN_NONE : e->retained);
-    sub->checked = grant == GRANT_CHECKED;
-    sub->ack_due = true;
-    if (had) { /* who waits for the old one will hear of this one */
-        sub->n_ids = old->n_ids;
-        memcpy(sub->ids, old->ids, sizeof sub->ids);
-    }
-    if (e->has_id)
-        sub->ids[sub->n_ids++] = e->id;
-    sub->every_ms = e->every_ms;
-    c->n_subs++;
-    int granted = shard_subscribe(c->shard, sub, e->topic);
-    if (granted == -2) {
-        c->n_subs--;
-        refuse(c, e->has_id, e->id, ERR_INTERNAL, "out of memory");
-        return;
-    }
-    if (had) /* the same again replaces it, as in MQTT */
-        unsubscribe(c, old);
-    if (granted >= 0)
-        client_granted(sub, granted);
-}
-
-static void op_unsub(struct client *c, const struct envelope *e)
-{
-    struct subscription *sub = sub_find(c, e->topic);
-    if (!sub) {
-        refuse(c, e->has_id, e->id, ERR_BAD_TOPIC, "not subscribed");
-        return;
-    }
-    if (sub->ack_due)
-        refuse_waiting(sub, ERR_UNAVAILABLE, "unsubscribed meanwhile");
-    unsubscribe(c, sub);
-    ack(c, e->has_id, e->id, -1);
-}
-
-/* ---- publishing -------------------------------------------------------- */
-
-static enum envelope_error publish(struct client *c, struct text topic,
-                                   struct text payload, int qos, bool retain,
-                                   const struct envelope *e, const char **why)
-{
-    *why = "not a topic";
-    if (!topic_name_valid(topic))
-        return ERR_BAD_TOPIC;
-    *why = "not allowed here";
-    if (grants_publish(c->grants, topic) != GRANT_YES)
-        return ERR_FORBIDDEN;
-    *why = "the payload is too large";
-    if (payload.n > c->route->max_payload)
-        return ERR_TOO_LARGE;
-    *why = "out of memory";
-    struct publish *p = publish_new(topic, payload, qos, retain);
-    if (!p)
-        return ERR_INTERNAL;
-    p->by = c->publisher;
-    if (e && e->has_id) {
-        p->has_id = true;
-        p->id = e->id;
-    }
-    *why = "the broker is away, or too many publishes wait for it";
-    int taken = hub_publish(c->hub, p);
-    if (taken < 0)
-        return ERR_UNAVAILABLE;
-    if (taken > 0) {
-        c->crowded = true;
-        host_of(c)->pause(c->session);
-    }
-    host_of(c)->count(c->session, COUNTER_PUBLISHED, 1);
-    return ERR_COUNT;
-}
-
-static void op_pub(struct client *c, const struct envelope *e)
-{
-    const char *why;
-    enum envelope_error bad =
-        publish(c, e->topic, e->payload, e->qos, e->retain, e, &why);
-    if (bad != ERR_COUNT)
-        refuse(c, e->has_id, e->id, bad, why);
-}
-
-/* ---- requests ---------------------------------------------------------- */
-
-static void request(struct client *c, const struct envelope *e)
-{
-    char out[ENVELOPE_ANSWER_MAX];
-
-    switch (e->op) {
-    case OP_SUB:
-        subscribe(c, e);
-        break;
-    case OP_UNSUB:
-        op_unsub(c, e);
-        break;
-    case OP_PUB:
-        op_pub(c, e);
-        break;
-    case OP_AUTH:
-        refuse(c, e->has_id, e->id, ERR_FORBIDDEN, "no tokens are taken here");
-        break;
-    case OP_PING:
-        answer(c, out, envelope_pong(out, sizeof out, e->has_id, e->id));
-        break;
-    case OP_COUNT:
-        break;
-    }
-}
+/* ---- messages of the client -------------------------------------------- */
 
 static void data_envelope(struct client *c, const struct gw_data *d)
 {
@@ -343,9 +36,9 @@ static void data_envelope(struct client *c, const struct gw_data *d)
         return;
     }
     if (status == 0)
-        request(c, &e);
+        client_request(c, &e);
     else
-        refuse(c, e.has_id, e.id, ERR_BAD_REQUEST, why);
+        client_refuse(c, e.has_id, e.id, ERR_BAD_REQUEST, why);
     free(scratch);
 }
 
@@ -361,8 +54,8 @@ static void data_raw(struct client *c, const struct gw_data *d)
                           "nothing is published here");
         return;
     }
-    bad = publish(c, (struct text){c->publish, strlen(c->publish)}, payload,
-                  c->route->qos, c->route->retain, NULL, &why);
+    bad = client_publish(c, (struct text){c->publish, strlen(c->publish)},
+                         payload, c->route->qos, c->route->retain, NULL, &why);
     if (bad == ERR_COUNT)
         return;
     if (bad == ERR_UNAVAILABLE) { /* there is no way to say so: no frames */
@@ -398,6 +91,7 @@ void topics_drained(void *state)
 struct filling {
     struct gw_session *session;
     const struct gw_host *host;
+    int status;    /* if it fails */
     char why[256]; /* a copy: template_fill's own lies in what it failed to
                       fill */
 };
@@ -449,12 +143,19 @@ static int raw_subscribe(struct client *c, struct filling *f)
         int len = fill(f, template, out, sizeof out);
         if (len < 0)
             return -1;
-        subscribe(c, &(struct envelope){
-                         .op = OP_SUB,
-                         .topic = {out, (size_t)len},
-                         .qos = c->route->qos,
-                         .retained = RETAIN_SEND,
-                     });
+        const struct envelope e = {.op = OP_SUB,
+                                   .topic = {out, (size_t)len},
+                                   .qos = c->route->qos,
+                                   .retained = RETAIN_SEND};
+        const char *why;
+        enum envelope_error bad = client_subscribe(c, &e, &why);
+        if (bad != ERR_COUNT) {
+            f->status = bad == ERR_FORBIDDEN   ? 403
+                        : bad == ERR_BAD_TOPIC ? 400
+                                               : 503;
+            snprintf(f->why, sizeof f->why, "%s", why);
+            return -1;
+        }
         at += n + (at[n] == ',');
     }
     return 0;
@@ -486,7 +187,7 @@ static enum dialect dialect_of(const char *subprotocol)
 static void greet(struct client *c)
 {
     char out[ENVELOPE_ANSWER_MAX];
-    answer(
+    client_answer(
         c, out,
         envelope_hello(out, sizeof out, c->session_id, c->route->max_payload));
     if (!hub_is_up(c->hub))
@@ -498,7 +199,7 @@ void *topics_open(struct gw_session *s, struct topics_route *r,
 {
     char err[256];
     struct client *c = calloc(1, sizeof *c);
-    struct filling f = {s, r->host, "out of memory"};
+    struct filling f = {s, r->host, 400, "out of memory"};
 
     if (!c)
         return NULL;
@@ -530,7 +231,11 @@ void *topics_open(struct gw_session *s, struct topics_route *r,
         return c;
     }
     if (client_fill(c, &f) < 0) {
-        r->host->refuse(s, 400, f.why);
+        r->host->refuse(s, f.status, f.why);
+        return c;
+    }
+    if (c->refused) { /* as the broker has told others just now */
+        r->host->refuse(s, 403, "the broker refuses this filter");
         return c;
     }
     r->host->accept(s);
@@ -559,7 +264,7 @@ void topics_close(void *state)
     c->closing = true;
     deliver_drop_all(c);
     while (c->subs)
-        unsubscribe(c, c->subs);
+        client_unsubscribe(c, c->subs);
     HASH_DELETE(hh, c->shard->clients, c);
     publisher_close(hub, c->publisher);
     free(c->grants);

@@ -22,7 +22,7 @@ from certs import Authority
 from gangway import SANITIZER
 from mqtt_wire import broker
 from ops import A, Names, fetch, metrics, until_metric
-from rawws import BINARY, TEXT, RawWs, frame
+from rawws import BINARY, TEXT, RawWs, ask, frame, request
 from topics import Topics
 
 PATIENCE_S = 60 if SANITIZER else 30
@@ -632,6 +632,30 @@ def test_broker_refuses_a_filter(gangway, tmp_path, version):
             for client in (one, two):
                 assert client.message()["data"] == 2
                 assert client.silent() == []
+
+
+def test_broker_refuses_a_raw_filter(gangway, tmp_path):
+    """Who would never hear a thing is told, in the one way there is."""
+    with broker(*security(tmp_path)) as b:
+        gw = gangway({
+            "/closed": f"{b.target}?subscribe=closed/a",
+            "/one": f"{b.target}?subscribe=open/a,closed/b",
+            "/denied": f"{b.target}?subscribe=open/a&allow=all:x",
+            "/open": f"{b.target}?subscribe=open/a&publish=open/a&qos=1",
+        })  # fmt: skip
+        with Topics(gw, "/open") as client:
+            client.sub("open/a")  # the broker is there
+        for path in ("/closed", "/one"):
+            with RawWs(gw, path) as raw:
+                assert raw.recv_close() == (4000, b"the broker refuses this filter")
+                answered = time.monotonic()
+            # For two seconds the broker is not asked again.
+            status = ask(gw.place, request(path)).status
+            assert status == 403 or time.monotonic() > answered + 1.5
+        assert ask(gw.place, request("/denied")).status == 403
+        with RawWs(gw, "/open") as raw:
+            raw.text("heard")
+            assert raw.recv_message() == (TEXT, b"heard")
 
 
 # ---- floods -----------------------------------------------------------------
