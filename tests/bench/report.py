@@ -75,15 +75,12 @@ def marked(verdict):
 def goal_rows(results):
     groups = {group.name: group.title for group in GROUPS}
     for case, measure in measures(results):
-        best = results.best_rival(case, measure)
         for name in case.judged:
             if name not in results.runs[case.name]:
                 continue
             outcome = results.outcome(case, measure, name)
-            rival = "-"
-            if best:
-                multiple = results.against(case, measure, name, best.contestant)
-                rival = f"{number(multiple)} × {title(best.contestant)}" if multiple else "-"
+            best, multiple = results.best_rival(case, measure, name)
+            rival = f"{number(multiple)} × {title(best)}" if best else "-"
             who = f" ({title(name)})" if title(name) != "gangway" else ""
             yield (
                 f"{groups[case.group]}: {full_title(case, measure)}{who}",
@@ -106,7 +103,7 @@ def goals(results):
     met = sum(r[3] == "met" for r in judged)
     yield "## Goals"
     yield ""
-    yield f"{met} of {len(judged)} met. The last column is gangway's cost as a multiple"
+    yield f"{met} of {len(judged)} met. The last column is gangway's figure as a multiple"
     yield "of the best rival's, within the repetitions: below 1 it is beaten."
     yield ""
     yield from table(["case", "gangway", "goal", "", "to the best rival"], rows)

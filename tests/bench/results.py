@@ -127,25 +127,18 @@ class Results:
     def outcomes(self, case, measure):
         return [self.outcome(case, measure, name) for name in self.contestants(case)]
 
-    def best_rival(self, case, measure):
-        """The outcome of the best of those that are neither gangway nor a
-        floor; None if nobody is."""
-        rivals = [
-            o
-            for o in self.outcomes(case, measure)
-            if BY_NAME[o.contestant].program and not o.contestant.startswith("gangway")
-            if o.compared(measure)
-        ]
-        return min(rivals, key=lambda o: o.compared(measure).median, default=None)
-
-    def against(self, case, measure, name, rival):
-        """What one costs as a multiple of another, within the repetitions."""
-        if measure.over:
-            mine = self.outcome(case, measure, name).ratio
-            theirs = self.outcome(case, measure, rival).ratio
-            return mine.median / theirs.median if mine and theirs else None
-        spread = Spread.of(self.ratios(case, measure, name, rival))
-        return spread.median if spread else None
+    def best_rival(self, case, measure, name):
+        """Of those that are neither gangway nor a floor, the one that comes out
+        best against `name`, and what that has as a multiple of it, within the
+        repetitions. (None, None) if there is nobody."""
+        multiples = {}
+        for rival in self.contestants(case):
+            if BY_NAME[rival].is_rival:
+                spread = Spread.of(self.ratios(case, measure, name, rival))
+                if spread:
+                    multiples[rival] = spread.median
+        best = max(multiples, key=multiples.get, default=None)
+        return best, multiples.get(best)
 
     def suites(self, case):
         """{TLS version and suite: contestants that spoke it}"""

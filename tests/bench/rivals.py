@@ -38,6 +38,11 @@ class Rival(NamedTuple):
     def scheme(self):
         return {"raw": "tcp", "tls": "tls"}.get(self.kind, self.kind)
 
+    @property
+    def is_rival(self):
+        """Neither gangway nor a floor."""
+        return bool(self.program) and not self.name.startswith("gangway")
+
     def excuse(self, case_name):
         """Why it is not run in a case; None if it is."""
         for pattern, why in self.cannot.items():
