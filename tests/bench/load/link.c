@@ -11,26 +11,37 @@
 #include <stdio.h>
 #include <unistd.h>
 
-enum { READ_AHEAD = 65536 };
+enum { READ_AHEAD = 65536, TICKETS = 256 };
 
 #define SUITE "TLS_AES_256_GCM_SHA384"
 
 static struct {
     SSL_CTX *context;
-    bool resume;
     pthread_mutex_t lock; /* of what is below */
-    SSL_SESSION *ticket;  /* the newest */
+    SSL_SESSION *tickets[TICKETS];
+    size_t n_tickets;
     char name[64];
 } tls = {.lock = PTHREAD_MUTEX_INITIALIZER};
 
+/* Tickets are used once, as RFC 8446 C.4 wants it and browsers do. Returns
+ * whether we keep it. */
 static int on_ticket(SSL *ssl, SSL_SESSION *ticket)
 {
     (void)ssl;
     pthread_mutex_lock(&tls.lock);
-    SSL_SESSION_free(tls.ticket);
-    tls.ticket = ticket;
+    int room = tls.n_tickets < TICKETS;
+    if (room)
+        tls.tickets[tls.n_tickets++] = ticket;
     pthread_mutex_unlock(&tls.lock);
-    return 1;
+    return room;
+}
+
+static SSL_SESSION *take_ticket(void)
+{
+    pthread_mutex_lock(&tls.lock);
+    SSL_SESSION *t = tls.n_tickets > 0 ? tls.tickets[--tls.n_tickets] : NULL;
+    pthread_mutex_unlock(&tls.lock);
+    return t;
 }
 
 void link_tls_init(bool resume)
@@ -52,7 +63,6 @@ void link_tls_init(bool resume)
         SSL_CTX_sess_set_new_cb(c, on_ticket);
     }
     tls.context = c;
-    tls.resume = resume;
 }
 
 int link_open(struct link *l, const struct target *t)
@@ -82,10 +92,10 @@ static bool tls_begin(struct link *l)
         SSL_set_tlsext_host_name(l->ssl, "localhost") != 1)
         return false;
     SSL_set_connect_state(l->ssl);
-    pthread_mutex_lock(&tls.lock);
-    if (tls.resume && tls.ticket)
-        SSL_set_session(l->ssl, tls.ticket);
-    pthread_mutex_unlock(&tls.lock);
+    SSL_SESSION *ticket = take_ticket();
+    if (ticket)
+        SSL_set_session(l->ssl, ticket);
+    SSL_SESSION_free(ticket);
     return true;
 }
 

@@ -9,7 +9,11 @@ static struct counts count_visits(const void *client)
 {
     const struct client *c = client;
     uint64_t n = counter_get(&c->finished);
-    return (struct counts){n, n * c->options.size, 0};
+    return (struct counts){
+        .messages = n,
+        .bytes = n * c->options.size,
+        .resumed = counter_get(&c->resumed),
+    };
 }
 
 void mode_connect(const struct options *o)
@@ -37,6 +41,7 @@ void mode_connect(const struct options *o)
     result_begin(o);
     result_window(o, &w);
     result_latency(&latency);
-    json_int("resumed", counter_get(&client.resumed));
+    if (o->resume)
+        json_int("resumed", w.end.counts.resumed - w.begin.counts.resumed);
     result_end(o, lost * o->size);
 }

@@ -211,7 +211,7 @@ static struct counts count_messages(const void *ctx)
     return (struct counts){
         .messages = counter_get(&fan.everywhere),
         .bytes = counter_get(&fan.bytes),
-        .frames = counter_get(&fan.deliveries),
+        .deliveries = counter_get(&fan.deliveries),
     };
 }
 
@@ -263,7 +263,7 @@ void mode_fanout(const struct options *o)
     begin(o);
     run_sleep(o->warmup);
     struct window w = window_measure(o, o->seconds, count_messages, NULL);
-    double n = (double)(w.end.counts.frames - w.begin.counts.frames);
+    double n = (double)(w.end.counts.deliveries - w.begin.counts.deliveries);
     atomic_store(&fan.publisher.quiet, true);
     uint64_t lost = run_drain("deliveries", due, come, NULL);
     client_finish(&fan.publisher);

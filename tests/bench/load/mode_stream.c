@@ -70,7 +70,7 @@ static struct counts count_echo(const void *client)
 {
     const struct client *c = client;
     uint64_t n = counter_get(&c->echoed);
-    return (struct counts){n, n * c->options.size, 0};
+    return (struct counts){.messages = n, .bytes = n * c->options.size};
 }
 
 void mode_echo(const struct options *o)
@@ -129,7 +129,7 @@ static struct counts count_up(const void *client)
 {
     const struct client *c = client;
     uint64_t n = backend_received();
-    return (struct counts){n / c->options.size, n, 0};
+    return (struct counts){.messages = n / c->options.size, .bytes = n};
 }
 
 void mode_up(const struct options *o)
@@ -173,7 +173,11 @@ static struct counts count_down(const void *client)
 {
     const struct client *c = client;
     uint64_t n = counter_get(&c->received);
-    return (struct counts){n / c->options.size, n, counter_get(&c->frames)};
+    return (struct counts){
+        .messages = n / c->options.size,
+        .bytes = n,
+        .frames = counter_get(&c->frames),
+    };
 }
 
 void mode_down(const struct options *o)

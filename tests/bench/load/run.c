@@ -6,7 +6,7 @@
 
 #include <math.h>
 
-enum { DRAIN_S = 5, OPENING = 64 };
+enum { DRAIN_S = 3, OPENING = 64 };
 
 /* The gateway's CPU first, the counters right after it: what is between them
  * is microseconds of the window's seconds. */

@@ -15,7 +15,10 @@
 
 /* What a mode counts, and of what context. */
 struct counts {
-    uint64_t messages, bytes, frames;
+    uint64_t messages, bytes;
+    uint64_t frames;     /* down */
+    uint64_t deliveries; /* fanout */
+    uint64_t resumed;    /* connect */
 };
 typedef struct counts count_fn(const void *ctx);
 
