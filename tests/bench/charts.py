@@ -57,11 +57,12 @@ class Line(NamedTuple):
 
 def number(value):
     """At the precision that is worth telling."""
-    if value >= 100:
+    size = abs(value)
+    if size >= 100:
         return f"{value:,.0f}"
-    if value >= 10:
+    if size >= 10:
         return f"{value:.1f}"
-    return f"{value:.2f}" if value >= 0.095 or value == 0 else f"{value:.3f}"
+    return f"{value:.2f}" if size >= 0.095 or size == 0 else f"{value:.3f}"
 
 
 class Scale(NamedTuple):
@@ -152,7 +153,7 @@ class Drawing:
 
 BAR = 12  # height of one
 PITCH = 18
-LABELS = 216  # where bars begin
+LABELS = 224  # where bars begin
 VALUES = 70  # room behind them
 TOP = 64
 HEAD = 24
@@ -164,9 +165,7 @@ def bars(title, axis, blocks, unity=True):
     scale is logarithmic once figures lie far from each other; the paper then
     says so."""
     drawn = [b for block in blocks for b in block.bars if b.value]
-    figures = [v for b in drawn for v in (b.value, b.goal) if v]
-    if not figures:
-        figures = [1.0]
+    figures = [v for b in drawn for v in (b.value, b.goal) if v and v > 0] or [1.0]
     log = max(figures) / min(figures) > 6
     scale = span(figures, log, LABELS, WIDTH - VALUES)
     rows = sum(HEAD + GAP + PITCH * len(block.bars) for block in blocks)
@@ -174,7 +173,7 @@ def bars(title, axis, blocks, unity=True):
     drawing = Drawing(title, height)
     legend(drawing, axis, log, any(b.goal for b in drawn))
     for tick in scale.ticks():
-        drawing.text(scale(tick), height - 9, f"{tick:g}", "small", "middle")
+        drawing.text(scale(tick), height - 9, f"{tick:,g}", "small", "middle")
     y = TOP
     for block in blocks:
         drawing.text(16, y + 14, block.title, "head")
@@ -238,7 +237,7 @@ def curves(title, axis, lines):
     up = span(ys, log, bottom, top)
     for tick in up.ticks():
         drawing.line(left, up(tick), right, up(tick), "grid")
-        drawing.text(left - 8, up(tick) + 4, f"{tick:g}", "small", "end")
+        drawing.text(left - 8, up(tick) + 4, f"{tick:,g}", "small", "end")
     for x in xs:
         drawing.line(across(x), top, across(x), bottom, "grid")
         drawing.text(across(x), bottom + 16, f"{x:,}", "small", "middle")
