@@ -6,26 +6,22 @@
 //   await bus.subscribe("lamp/+", (m) => show(m.topic, m.data)).ready;
 //   await bus.publish("lamp/3", { on: true }, { qos: 1 });
 //
-// It reconnects as the close code asks for, and subscribes again. A publish is
-// not repeated: its promise rejects if the session ends before the answer, and
-// then nobody knows whether it went through.
+// It reconnects as the close code asks for, and subscribes again. Publishes wait
+// for a connection, a while, and are not repeated: if the session ends before the
+// answer, the promise rejects, and nobody knows whether it went through.
 
 export class GangwayError extends Error {
-  constructor(code, message = code) {
-    super(message);
-    this.code = code; // of an "err"; or "closed", "offline", "slow"
-  }
+  // code: of an "err"; or "closed", "offline", "slow".
+  constructor(code, message = code) { super(message); this.code = code; }
 }
 
 // MQTT 5.0 section 4.7.
 export function matches(filter, topic) {
   const f = filter.split("/"), t = topic.split("/");
   if (topic[0] === "$" && (f[0] === "+" || f[0] === "#")) return false;
-  for (let i = 0; i < f.length; i++) {
-    if (f[i] === "#") return true;
-    if (i === t.length || (f[i] !== "+" && f[i] !== t[i])) return false;
-  }
-  return f.length === t.length;
+  const all = f[f.length - 1] === "#";
+  if (all ? t.length < f.length - 1 : t.length !== f.length) return false;
+  return f.every((level, i) => level === "+" || level === "#" || level === t[i]);
 }
 
 // What a close code asks for: "stay" away, come "back" later, or "now".
@@ -47,14 +43,15 @@ function payloadOf(value, opts) {
 // url: a string, or a function that makes one for each attempt. options:
 // onstate({ state, up, code, reason, delay }), state being "connecting", "open",
 // "waiting" or "closed"; protocols; token, sent first; WebSocket, a class, where
-// there is no global one. In milliseconds: ping, silence before asking; timeout,
-// of an answer; minDelay, maxDelay, between attempts. maxBuffered, in bytes.
+// there is no global one; hold, how many publishes may wait; maxBuffered, bytes.
+// In milliseconds: ping, silence before asking; timeout, of an answer; holdFor, of
+// a publish that waits; minDelay, maxDelay, between attempts.
 export const connect = (url, options = {}) => new Connection(url, options);
 
 class Connection {
   #url; #o; #ws; #timer; #watch; #live = false; #closed = false;
   #subs = new Map(); // filter: { filter, opts, handles, asks }
-  #calls = new Map(); // id: { resolve, reject }
+  #calls = new Map(); // id: { text, resolve, reject, timer }; offline: they wait
   #id = 0; #tries = 0; #since = 0;
   up = false; // whether the gateway has its broker
   hello = null; // the gateway's greeting: session, max
@@ -63,7 +60,8 @@ class Connection {
     this.#url = url;
     this.#o = {
       WebSocket: globalThis.WebSocket, protocols: ["gangway.v1.json"], ping: 25000,
-      timeout: 10000, minDelay: 500, maxDelay: 30000, maxBuffered: 4 << 20, ...options,
+      timeout: 10000, minDelay: 500, maxDelay: 30000, holdFor: 10000, hold: 100,
+      maxBuffered: 4 << 20, ...options,
     };
     this.#dial();
   }
@@ -83,20 +81,18 @@ class Connection {
     return handle;
   }
 
-  // Settles with the answer. opts: qos, retain, json.
+  // Settles with the answer, when there is one: see above. opts: qos, retain, json.
   publish(topic, value, opts = {}) {
-    const payload = payloadOf(value, opts);
-    return this.#call({ op: "pub", topic, qos: opts.qos, retain: opts.retain, ...payload });
+    const request = { op: "pub", topic, qos: opts.qos, retain: opts.retain };
+    return this.#call({ ...request, ...payloadOf(value, opts) }, this.#closed ? 0 : this.#o.hold);
   }
 
   auth(token) {
-    this.#o.token = token;
-    return this.#call({ op: "auth", token });
+    return this.#call({ op: "auth", token: (this.#o.token = token) });
   }
 
   close(code = 1000, reason = "") {
     const ws = this.#ws;
-    clearTimeout(this.#timer);
     if (!this.#closed) this.#end(code, reason, true);
     ws?.close(code, reason);
   }
@@ -127,14 +123,14 @@ class Connection {
   }
 
   #end(code, reason, closed = advice(code) === "stay") {
-    const calls = [...this.#calls.values()];
-    if (this.#since && Date.now() - this.#since > this.#o.maxDelay) this.#tries = 0;
-    clearTimeout(this.#watch);
-    Object.assign(this, { up: false, hello: null });
-    [this.#ws, this.#live, this.#since, this.#closed] = [null, false, 0, closed];
-    this.#calls.clear();
+    const calls = this.#live || closed ? [...this.#calls.values()] : [];
+    if (this.#live || closed) this.#calls.clear();
     for (const s of closed ? this.#subs.values() : []) calls.push(...s.asks);
     if (closed) this.#subs.clear();
+    if (this.#since && Date.now() - this.#since > this.#o.maxDelay) this.#tries = 0;
+    Object.assign(this, { up: false, hello: null });
+    [this.#ws, this.#live, this.#since, this.#closed] = [null, false, 0, closed];
+    [this.#watch, this.#timer, ...calls.map((c) => c.timer)].forEach(clearTimeout);
     calls.forEach((c) => c.reject(new GangwayError("closed", `closed: ${code} ${reason}`)));
     if (closed) return this.#tell("closed", { code, reason });
     const now = advice(code) === "now" && this.#tries === 0; // or it would spin
@@ -144,16 +140,19 @@ class Connection {
     this.#tell("waiting", { code, reason, delay });
   }
 
-  #tell(state, more) {
-    this.#o.onstate?.({ state, up: this.up, ...more });
-  }
+  #tell(state, more) { this.#o.onstate?.({ state, up: this.up, ...more }); }
 
-  #call(request) {
+  #call(request, hold = 0) {
     const slow = this.#live && this.#ws.bufferedAmount > this.#o.maxBuffered;
-    if (slow || !this.#live) return Promise.reject(new GangwayError(slow ? "slow" : "offline"));
+    if (slow || (!this.#live && this.#calls.size >= hold))
+      return Promise.reject(new GangwayError(slow ? "slow" : "offline"));
     const id = (this.#id = (this.#id % 0x7fffffff) + 1);
-    this.#ws.send(JSON.stringify({ ...request, id }));
-    return new Promise((resolve, reject) => this.#calls.set(id, { resolve, reject }));
+    const call = { text: JSON.stringify({ ...request, id }) };
+    this.#calls.set(id, call);
+    const give = () => this.#calls.delete(id) && call.reject(new GangwayError("offline"));
+    if (this.#live) this.#ws.send(call.text);
+    else call.timer = setTimeout(give, this.#o.holdFor);
+    return new Promise((resolve, reject) => Object.assign(call, { resolve, reject }));
   }
 
   #sub(sub) {
@@ -185,16 +184,17 @@ class Connection {
     if (op === "lost") this.#subs.get(m.topic)?.handles.forEach((h) => h.onlost?.(m));
     if (op !== "msg") return;
     if (b64 !== undefined) m.bytes = Uint8Array.from(atob(b64), (c) => c.charCodeAt(0));
-    for (const s of [...this.#subs.values()]) {
-      if (matches(s.filter, m.topic)) s.handles.forEach((h) => h.cb(m));
-    }
+    const heard = [...this.#subs.values()].filter((s) => matches(s.filter, m.topic));
+    heard.forEach((s) => s.handles.forEach((h) => h.cb(m)));
   }
 
   #open(hello) {
+    const held = [...this.#calls.values()];
     Object.assign(this, { hello, up: true });
     [this.#live, this.#since] = [true, Date.now()];
     if (this.#o.token) this.auth(this.#o.token).catch(() => {});
     for (const s of this.#subs.values()) this.#sub(s);
+    held.forEach((call) => { clearTimeout(call.timer); this.#ws.send(call.text); });
     this.#tell("open");
   }
 }

@@ -355,11 +355,60 @@ def test_publish_refused(client, gateway):
     client.quiet()
 
 
-def test_publish_offline(client, gateway):
-    client.do("connect", url=gateway.url, options=HASTE)
+def test_publish_waits_for_a_connection(client, gateway):
+    client.do("connect", url=gateway.url, options={**HASTE, "hold": 3})
     client.state("connecting")
+    client.do("subscribe", **{"as": "s"}, filter="a")
+    for name in "1234":
+        client.do("publish", **{"as": name}, topic="a", value=int(name))
+    got = client.event("published")  # one too many
+    assert (got["as"], got["code"]) == ("4", "offline")
+    session = gateway.accept()
+    session.hello()
+    assert session.request(op="sub")["topic"] == "a"
+    asked = [session.request(op="pub") for _ in range(3)]
+    assert [r["data"] for r in asked] == [1, 2, 3]
+    client.state("open")
+    for r in asked:
+        session.ack(r, qos=0)
+    assert [client.event("published")["as"] for _ in range(3)] == ["1", "2", "3"]
+    # Between two connections, too; and what was sent before is not repeated.
+    client.do("publish", **{"as": "5"}, topic="a", value=5)
+    session.request(op="pub", data=5)
+    session.abort()
+    got = [client.event(), client.event()]  # in either order
+    assert "closed" in [e["code"] for e in got if e.get("as") == "5"]
+    client.do("publish", **{"as": "6"}, topic="a", value=6)
+    again = gateway.accept()
+    again.hello()
+    again.request(op="sub")
+    again.request(op="pub", data=6)
+    again.quiet()
+
+
+def test_publish_waits_for_a_while(client, gateway):
+    client.do("connect", url=gateway.url, options={**HASTE, "holdFor": 100})
+    client.state("connecting")
+    session = gateway.accept()  # which says nothing
     client.do("publish", **{"as": "1"}, topic="a", value=1)
     assert client.event("published")["code"] == "offline"
+    client.do("publish", **{"as": "2"}, topic="a", value=2)
+    session.hello()
+    session.request(op="pub", data=2)
+    client.state("open")
+    client.do("connect", url=gateway.url, options=HASTE)
+    client.state("connecting")
+    client.do("publish", **{"as": "3"}, topic="a", value=1)
+    client.do("close")
+    events = [client.event(), client.event()]  # in either order
+    assert "closed" in [e["code"] for e in events if e.get("as") == "3"]
+    client.do("publish", **{"as": "4"}, topic="a", value=1)
+    assert client.event("published")["code"] == "offline"
+
+
+def test_publish_is_not_repeated(client, gateway):
+    client.do("connect", url=gateway.url, options=HASTE)
+    client.state("connecting")
     session = gateway.accept()
     session.hello()
     client.state("open")
