@@ -57,7 +57,7 @@ static const char *check_text(struct slice s)
         if (c <= ' ' || c == 0x7f)
             return "a space or control character";
         if (c == '#')
-            return "a '#' has no meaning here";
+            return "'#' has no meaning here; write %23 for the character";
     }
     for (size_t i = 0, n; i < s.n; i += n) {
         n = unit(s, i);

@@ -81,7 +81,7 @@ static const struct {
     {"x:\t", "space"},
     {"x:a\x7f", "control"},
     {"x:a\n", "control"},
-    {"x:a#b", "#"},
+    {"x:a?subscribe=b/#", "'#' has no meaning here; write %23"},
     {"x:{a#b}", "#"},
     {"x:{", "braces"},
     {"x:}", "braces"},
