@@ -236,7 +236,7 @@ def mosquitto_of(run):
 
 def topics_work(run):
     with Topics(run.place, "/topics") as one:
-        one.pub("demo/lamp/7", data={"on": True}, retain=True)
+        one.pub("demo/lamp/7", data={"on": True}, retain=True, qos=1)
         with Topics(run.place, "/topics") as late:
             late.sub("demo/lamp/+", qos=1)
             kept = late.message()
@@ -302,12 +302,17 @@ def test_what_it_says_to_try_next_works(demo):
 # ---- in a browser ------------------------------------------------------------------
 
 
-@pytest.fixture(params=["chromium", "firefox"])
-def page(request, demo, tmp_path):
-    with Browser(request.param, tmp_path) as browser:
-        browser.open(f"http://127.0.0.1:{demo.port}/")
-        browser.until("document.querySelectorAll('#places input').length === 7")
-        yield browser
+@pytest.fixture(scope="module", params=["chromium", "firefox"])
+def browser(request, tmp_path_factory):
+    with Browser(request.param, tmp_path_factory.mktemp(request.param)) as b:
+        yield b
+
+
+@pytest.fixture
+def page(browser, demo):
+    browser.open(f"http://127.0.0.1:{demo.port}/")
+    browser.until("document.querySelectorAll('#places input').length === 7")
+    return browser
 
 
 def click(page, selector):
