@@ -23,7 +23,7 @@ test=(
     yamllint man-db
     # end to end
     git openssl procps iproute2 curl command:promtool=prometheus
-    python3 python3-pytest python3-yaml
+    python3 python3-pytest python3-pytest-xdist python3-yaml
     python3-websockets python3-wsproto python3-autobahn python3-jsonschema
     command:node=nodejs command:npm=npm
     # real services, and the programs that speak to them

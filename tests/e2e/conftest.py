@@ -10,6 +10,19 @@ import pytest
 
 TIMEOUT_S = 60
 
+# What takes long to set up, and is set up once for a module. Where several
+# processes share the tests (-n), those that use one are done by one process.
+COSTLY = ("browser", "demo", "postgres")
+
+
+def pytest_itemcollected(item):
+    for name in COSTLY:
+        if name in item.fixturenames:
+            which = item.callspec.params.get(name, "") if hasattr(item, "callspec") else ""
+            group = f"{item.module.__name__}-{name}-{which}".rstrip("-")
+            item.add_marker(pytest.mark.xdist_group(group))
+            return
+
 
 @pytest.hookimpl(hookwrapper=True)
 def pytest_runtest_protocol(item):
