@@ -273,8 +273,10 @@ def worker_cases():
 
 def curve_cases():
     for n in (10, 1000, MANY):
+        # A round of so many takes a while.
+        longer = {"seconds": 1.0, "warmup": 0.5} if n == MANY else {}
         yield plain(f"curve-echo-x{n}", f"64 B, {plural(n)}", "many-echo", "echo",
-                    {"size": 64, "sessions": n}, CPU_MESSAGE._replace(goal=1.10),
+                    {"size": 64, "sessions": n, **longer}, CPU_MESSAGE._replace(goal=1.10),
                     PROXIES, (), repeated=("echo", n))
     for n in (10, 100, 1000):
         yield plain(f"curve-idle-x{n}", plural(n), "many-idle", "idle",

@@ -28,10 +28,12 @@ class Setup(NamedTuple):
 
 def flags(case, rival, setup):
     """What the load generator is told about a case."""
-    wanted = dict(case.flags)
+    wanted = {"seconds": setup.seconds, "warmup": setup.warmup}
+    wanted |= case.flags
+    for time_s in ("seconds", "warmup"):  # a case may need longer
+        wanted[time_s] = max(wanted[time_s], getattr(setup, time_s))
     if "sessions" in wanted:
         wanted["sessions"] = min(wanted["sessions"], rival.bears, SESSIONS_MAX)
-    wanted |= {"seconds": setup.seconds, "warmup": setup.warmup}
     if case.mode == "idle":
         wanted["settle"] = SETTLE_S
     for name, value in wanted.items():
@@ -65,6 +67,9 @@ def load(case, rival, place, pid, setup):
     if done.returncode != 0:
         report["ok"] = False
         report.setdefault("error", said or f"load exits {done.returncode}")
+    for measure in case.measures:
+        if report.get("ok") and measure.field not in report:
+            report |= {"ok": False, "error": "nothing came back in the time that is measured"}
     return report
 
 
