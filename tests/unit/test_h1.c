@@ -864,12 +864,12 @@ static void requests_over_tls(void **state)
     struct tls_client_end e = {0};
     (void)state;
 
-    s->rules.tls_handshake_ms = 30; /* done with when the handshake is */
+    s->rules.tls_handshake_ms = 500; /* done with when the handshake is */
     tls_open(s);
     e.c = conn_open(&s->rig.loop, s->fd[1], tls_client_ssl(client, "localhost"),
                     &client_ops, &e, &s->rules.marks);
     UNTIL(&s->rig, e.open);
-    rig_turn_for(&s->rig, 40);
+    rig_turn_for(&s->rig, 520);
     assert_int_equal(s->closes, 0);
     conn_send(e.c, GET("/short") GET("/refuse"),
               strlen(GET("/short") GET("/refuse")));
