@@ -4,9 +4,10 @@
 Stops at the first stage that fails. Closes with a table of the stages and one
 line "N passed, N failed" that adds up what their runners counted.
 
-A handful of end-to-end tests that fail are run once more by themselves: most
-have deadlines, and a busy machine can miss one. Those that pass then are named
-in the summary as unsteady; a sanitizer's report is never tried again.
+A handful of tests that fail are run once more by themselves, end-to-end tests
+by this program and unit tests by theirs: many have deadlines, and a busy
+machine can miss one. Those that pass then are named in the summary as unsteady;
+a sanitizer's report is never tried again.
 
     all.py [STAGE...]    only these, by the names in the table
 """
@@ -75,6 +76,8 @@ AGAIN_MAX = 8
 FAILED = re.compile(r"^(?:FAILED|ERROR) (tests/e2e/\S+?\.py::.+?)(?:@[\w-]+)?(?: - .*)?$")
 # Who is not counted as passed. A test that fails in its teardown is.
 NOT_PASSED = re.compile(r"^FAILED tests/e2e/|^_+ ERROR at setup of ")
+# What the runner of the unit tests says of a program.
+UNSTEADY = re.compile(r"^unsteady: (\w+)$")
 
 
 def again(goals, lines):
@@ -109,8 +112,8 @@ def main():
         began = time.monotonic()
         ok, n, lines = run(name, goals)
         n = n or {"passed": 1 if ok else 0}
-        unsteady = [] if ok else again(goals, lines)
-        if unsteady:
+        unsteady = [m[1] for m in map(UNSTEADY.match, lines) if m]
+        if not ok and (unsteady := again(goals, lines)):
             ok = True
             more = sum(bool(NOT_PASSED.match(line)) for line in lines)
             n = {**n, "passed": n.get("passed", 0) + more, "failed": 0, "error": 0}
