@@ -165,7 +165,9 @@ def bars(title, axis, blocks, unity=True):
     scale is logarithmic once figures lie far from each other; the paper then
     says so."""
     drawn = [b for block in blocks for b in block.bars if b.value]
-    figures = [v for b in drawn for v in (b.value, b.goal) if v and v > 0] or [1.0]
+    figures = [v for b in drawn for v in (b.value, b.goal) if v and v > 0]
+    if unity or not figures:
+        figures.append(1.0)
     log = max(figures) / min(figures) > 6
     scale = span(figures, log, LABELS, WIDTH - VALUES)
     rows = sum(HEAD + GAP + PITCH * len(block.bars) for block in blocks)

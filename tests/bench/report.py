@@ -63,7 +63,7 @@ def full_title(case, measure):
 def reached(outcome, measure):
     value = outcome.compared(measure)
     if value is None:
-        return "failed" if outcome.failures else "-"
+        return "failed" if outcome.failures and not outcome.excused else "-"
     return f"**{number(value.median)}{' ' + measure.unit if measure.absolute else ''}**"
 
 
@@ -114,11 +114,10 @@ def goals(results):
 
 def failure(outcome):
     count, why = outcome.failures
-    if outcome.excused:
-        return f"not run: {why}"
+    what = "not run" if outcome.excused else "failed"
     if count < outcome.runs:
-        return f"{count} of {outcome.runs} failed: {why}"
-    return f"**failed**: {why}"
+        return f"{count} of {outcome.runs} {what}: {why}"
+    return f"not run: {why}" if outcome.excused else f"**failed**: {why}"
 
 
 def verdict(case, measure, outcome):

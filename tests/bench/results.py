@@ -28,7 +28,7 @@ class Outcome(NamedTuple):
     ratio: Optional[Spread]
     failures: tuple  # (how many runs, why), of those that failed
     runs: int
-    excused: bool  # left out, for the reason in `failures`
+    excused: bool  # they did not fail but were left out
 
     def compared(self, measure):
         """What is held against the goal and against others."""
@@ -115,13 +115,14 @@ class Results:
         else:
             ratios = self.ratios(case, measure, name, case.base)
         bad = [r for r in runs.values() if not r.get("ok")]
+        bad.sort(key=lambda r: bool(r.get("excused")))  # what failed is told first
         return Outcome(
             name,
             Spread.of(costs),
             Spread.of(ratios),
             (len(bad), bad[0].get("error", "no reason given")) if bad else (),
             len(runs),
-            any(r.get("excused") for r in bad),
+            bool(bad) and all(r.get("excused") for r in bad),
         )
 
     def outcomes(self, case, measure):

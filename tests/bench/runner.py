@@ -102,7 +102,7 @@ def run_all(plan, by_name, setup, quiet, out, deadline=None):
     for repetition, case, names in plan:
         for name in names:
             if deadline is not None and time.monotonic() > deadline:
-                record = {"ok": False, "error": "not run: time was up"}
+                record = {"ok": False, "error": "time was up", "excused": True}
             else:
                 if disturbed:
                     quiet.wait()
@@ -125,6 +125,6 @@ def tell(case, name, repetition, record):
         busy = record.get("other_cores", 0) + record.get("steal_cores", 0)
         text = ", ".join(figures) + (f"  (others {busy:.2f})" if busy > DISTURBED else "")
     else:
-        text = f"FAILED: {record['error']}"
+        text = f"{'not run' if record.get('excused') else 'FAILED'}: {record['error']}"
     with contextlib.suppress(BrokenPipeError):
         print(f"{repetition + 1} {case.name:22} {name:18} {text}", flush=True)

@@ -266,7 +266,16 @@ def test_time_that_is_up_is_told():
     out = io.StringIO()
     plan = [(0, case_named("echo-64-x1"), ["floor"])]
     runner.run_all(plan, rivals.BY_NAME, None, machine.Quiet(0), out, deadline=0)
-    assert json.loads(out.getvalue())["error"] == "not run: time was up"
+    late = json.loads(out.getvalue())
+    runs = [echo_run("floor", 0, 1.0, "echo-64-x1"), {**late, "repetition": 1}]
+    results = Results(lines(*runs))
+    assert "1 of 2 not run: time was up" in row_of(report.markdown(results), "floor")
+    assert bench.failed(results) == []
+
+
+def test_a_gangway_that_failed_is_told_at_the_end():
+    runs = [failed_run("gangway", 0, "lost 1 byte"), failed_run("haproxy", 0, "lost 1 byte")]
+    assert bench.failed(Results(lines(*runs))) == ["gangway"]
 
 
 # ---- running ----------------------------------------------------------------
