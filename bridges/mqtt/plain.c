@@ -6,61 +6,87 @@
 
 /* ---- bytes, sixteen at a time ------------------------------------------- */
 
-/* gcc and clang lower it to what the machine has. */
-typedef uint64_t vec __attribute__((vector_size(16)));
+enum { SIXTEEN = 16 };
 
-static inline vec load(const uint8_t *p)
+struct sixteen {
+    uint64_t a, b;
+};
+
+static inline struct sixteen load(const uint8_t *p)
 {
-    vec v;
+    struct sixteen v;
 
     memcpy(&v, p, sizeof v);
     return v;
 }
 
+static inline uint64_t load_8(const uint8_t *p)
+{
+    uint64_t v;
+
+    memcpy(&v, p, sizeof v);
+    return v;
+}
+
+/* Of less than sixteen bytes, at least two: both halves, which overlap. */
+static struct sixteen load_few(const uint8_t *p, size_t n)
+{
+    struct sixteen v = {0, 0};
+    const size_t half = n >= 8 ? 8 : n >= 4 ? 4 : 2;
+
+    memcpy(&v.a, p, half);
+    memcpy(&v.b, p + n - half, half);
+    return v;
+}
+
+/* Not 0 if they differ. */
+static inline uint64_t differ(struct sixteen v, struct sixteen w)
+{
+    return (v.a ^ w.a) | (v.b ^ w.b);
+}
+
 /* Both ends of a string, which overlap if it has less than 32 bytes; those in
  * the middle of a longer one are looked at where they are. */
 struct ends {
-    vec first, last;
+    struct sixteen first, last;
 };
-
-/* Of less than sixteen bytes, at least two: both halves, which overlap. */
-static vec load_few(const uint8_t *p, size_t n)
-{
-    uint64_t a = 0, b = 0;
-    const size_t half = n >= 8 ? 8 : n >= 4 ? 4 : 2;
-
-    memcpy(&a, p, half);
-    memcpy(&b, p + n - half, half);
-    return (vec){a, b};
-}
 
 static inline struct ends ends_of(const uint8_t *p, size_t n)
 {
-    if (n < sizeof(vec))
-        return (struct ends){load_few(p, n), {0}};
-    return (struct ends){load(p), load(p + n - sizeof(vec))};
+    if (n < SIXTEEN)
+        return (struct ends){load_few(p, n), {0, 0}};
+    return (struct ends){load(p), load(p + n - SIXTEEN)};
+}
+
+static inline uint64_t middles_differ(const uint8_t *p, const uint8_t *q,
+                                      size_t n)
+{
+    uint64_t d = 0;
+
+    for (size_t i = SIXTEEN; i + SIXTEEN < n; i += SIXTEEN)
+        d |= differ(load(p + i), load(q + i));
+    return d;
 }
 
 static inline bool same(const uint8_t *p, const uint8_t *q, size_t n,
                         struct ends q_ends)
 {
     const struct ends e = ends_of(p, n);
-    vec d = (e.first ^ q_ends.first) | (e.last ^ q_ends.last);
 
-    for (size_t i = sizeof(vec); i + sizeof(vec) < n; i += sizeof(vec))
-        d |= load(p + i) ^ load(q + i);
-    return (d[0] | d[1]) == 0;
+    return (differ(e.first, q_ends.first) | differ(e.last, q_ends.last) |
+            middles_differ(p, q, n)) == 0;
 }
 
 /* Collisions, also wanted ones, cost time and no more. */
 static inline size_t slot_of(const uint8_t *p, size_t n, struct ends ends)
 {
     const uint64_t odd = UINT64_C(0x9e3779b97f4a7c15);
-    vec v = (ends.first + ends.first) ^ ends.last;
+    uint64_t h = ends.first.a + 3 * ends.first.b;
 
-    for (size_t i = sizeof(vec); i + sizeof(vec) < n; i += sizeof(vec))
-        v = (v + v) ^ load(p + i);
-    return (v[0] * 3 ^ v[1]) * odd >> (64 - PLAIN_TOPICS_LOG);
+    h ^= 5 * ends.last.a + 9 * ends.last.b;
+    for (size_t i = SIXTEEN; i + SIXTEEN < n; i += SIXTEEN)
+        h = 3 * h + load_8(p + i) + 5 * load_8(p + i + 8);
+    return h * odd >> (64 - PLAIN_TOPICS_LOG);
 }
 
 /* ---- topics and properties ---------------------------------------------- */
@@ -76,9 +102,9 @@ static inline bool slot_has(const struct plain *s, size_t slot,
     return at > s->intact && same(s->input + at, p, n, ends);
 }
 
-/* It is not where it should be: it has been put nearby, or is new. */
-static bool topic_judged(struct plain *s, const uint8_t *p, size_t n,
-                         size_t slot)
+/* The slot of a topic that is not where it should be: it has been put nearby,
+ * or is new. -1: it may not pass. */
+static int slot_judged(struct plain *s, const uint8_t *p, size_t n, size_t slot)
 {
     const struct text topic = {(const char *)p + 2, n - 2};
     const struct ends ends = ends_of(p, n);
@@ -87,22 +113,30 @@ static bool topic_judged(struct plain *s, const uint8_t *p, size_t n,
     for (size_t i = PLAIN_PROBES; i > 0; i--) {
         const size_t near = (slot + i) % PLAIN_TOPICS;
         if (slot_has(s, near, p, n, ends))
-            return true;
+            return (int)near;
         if (s->topics[to] > s->intact)
             to = near;
     }
     if (!s->allowed(s->grants, topic))
-        return false;
+        return -1;
     s->topics[to] = (uint32_t)(p - s->input);
-    return true;
+    return (int)to;
 }
 
-static inline bool topic_passes(struct plain *s, const uint8_t *p, size_t n)
+/* Where the topic at p was seen before, if that was among the regular packets
+ * of late, and else p. NULL: it may not pass. */
+static inline const uint8_t *topic_passes(struct plain *s, const uint8_t *p,
+                                          size_t n)
 {
     const struct ends ends = ends_of(p, n);
-    const size_t slot = slot_of(p, n, ends);
+    int slot = (int)slot_of(p, n, ends);
 
-    return slot_has(s, slot, p, n, ends) || topic_judged(s, p, n, slot);
+    if (!slot_has(s, (size_t)slot, p, n, ends) &&
+        (slot = slot_judged(s, p, n, (size_t)slot)) < 0)
+        return NULL;
+    if (s->topics[slot] < s->regular)
+        s->topics[slot] = (uint32_t)(p - s->input);
+    return s->input + s->topics[slot];
 }
 
 /* Whether nothing in a block of properties is in the way: *b is its size,
@@ -134,11 +168,67 @@ static bool alias_passes(const struct plain *s, const uint8_t *b, size_t left)
                MQTT_ALLOWED;
 }
 
+/* ---- packets like others ------------------------------------------------ */
+
+/* Most packets that come in a row differ in their payload only, or take turns
+ * that do. So one that has been let pass is followed by others as it was
+ * before: `like` goes through the input behind `in`, packet by packet, as long
+ * as the packets there are alike. All that lie between the two have passed and
+ * are regular: PUBLISHes with a topic and one byte of length. */
+
+enum { LENGTH_MAX = 127, REGULAR_MAX = 2 + LENGTH_MAX };
+
+/* Type, flags and topic of p and q: n bytes, but for the one of the length
+ * (which with n just above sixteen is compared too: then they may be alike,
+ * and are not taken for it). Sixteen bytes are there. */
+static inline bool same_head(const uint8_t *p, const uint8_t *q, size_t n)
+{
+    static const uint8_t but_length[] = {255, 0, 255, 255, 255, 255, 255, 255};
+    static const uint8_t few[2 * SIXTEEN] = {
+        255, 255, 255, 255, 255, 255, 255, 255,
+        255, 255, 255, 255, 255, 255, 255, 255,
+    };
+    const struct sixteen v = load(p), w = load(q);
+    uint64_t a = (v.a ^ w.a) & load_8(but_length), b = v.b ^ w.b;
+
+    if (n <= SIXTEEN) {
+        const struct sixteen mask = load(few + SIXTEEN - n);
+        return ((a & mask.a) | (b & mask.b)) == 0;
+    }
+    return (a | b | differ(load(p + n - SIXTEEN), load(q + n - SIXTEEN)) |
+            middles_differ(p, q, n)) == 0;
+}
+
+/* Whether the packet at `in` is regular and has the head of that one. So much
+ * is there as any regular packet takes. */
+static inline bool alike(const uint8_t *like, const uint8_t *in,
+                         size_t length_max, bool v5)
+{
+    const size_t size = 2 + (size_t)in[1];
+    const size_t head = 4 + (size_t)like[3]; /* like[2] is 0: see LENGTH_MAX */
+    const bool has_id = in[0] & 6;
+    size_t rest = head + v5;
+
+    if (in[1] > length_max)
+        return false;
+    if (has_id)
+        rest += 2;
+    return size >= rest && same_head(in, like, head) &&
+           (!has_id || in[head] | in[head + 1]) && (!v5 || in[rest - 1] == 0);
+}
+
+static inline const uint8_t *behind(const uint8_t *regular)
+{
+    return regular + 2 + regular[1];
+}
+
 /* ---- packets ------------------------------------------------------------ */
 
-/* Body and Remaining Length of a PUBLISH, and the size of its identifier. */
+/* Body and Remaining Length of a PUBLISH, and the size of its identifier. If
+ * it has a topic, *seen is what topic_passes says. */
 static inline bool publish_passes(struct plain *s, const uint8_t *b,
-                                  size_t length, size_t id)
+                                  size_t length, size_t id,
+                                  const uint8_t **seen)
 {
     const bool v5 = s->version == MQTT_5;
     const size_t string = 2 + (size_t)(b[0] << 8 | b[1]);
@@ -151,7 +241,7 @@ static inline bool publish_passes(struct plain *s, const uint8_t *b,
         return v5 && alias_passes(s, b + size - 1, left);
     if (v5 && b[size - 1] != 0 && !properties_pass(s, b + size - 1, left))
         return false;
-    return topic_passes(s, b, string);
+    return (*seen = topic_passes(s, b, string));
 }
 
 /* PUBACK, PUBREC, PUBREL or PUBCOMP with no properties. */
@@ -168,22 +258,26 @@ static bool ack_passes(const struct plain *s, uint8_t first, const uint8_t *b,
                            (length == 3 || (length == 4 && b[3] == 0)));
 }
 
-const uint8_t *plain_pass(struct plain *s, const uint8_t *intact,
-                          const uint8_t *in, const uint8_t *end)
-{
-    /* By the first byte, bytes of the packet identifier and one: PUBLISH of
-     * QoS 0 to 2, of which only 1 and 2 may be repeated. */
-    static const uint8_t publish[256] = {
-        [0x30] = 1, [0x31] = 1, [0x32] = 3, [0x33] = 3, [0x34] = 3,
-        [0x35] = 3, [0x3a] = 3, [0x3b] = 3, [0x3c] = 3, [0x3d] = 3,
-    };
-    enum { LEAST = 5 }; /* of a PUBLISH, with its topic's first byte */
+/* By the first byte, bytes of the packet identifier and one: PUBLISH of QoS 0
+ * to 2, of which only 1 and 2 may be repeated. */
+static const uint8_t publish[256] = {
+    [0x30] = 1, [0x31] = 1, [0x32] = 3, [0x33] = 3, [0x34] = 3,
+    [0x35] = 3, [0x3a] = 3, [0x3b] = 3, [0x3c] = 3, [0x3d] = 3,
+};
 
-    if (end - s->input > UINT32_MAX)
-        return in;
-    s->intact = (size_t)(intact - s->input);
+/* Packet by packet, until one is not plain, or found to be followed by such as
+ * were there before. */
+static const uint8_t *pass_known(struct plain *s, const uint8_t *in,
+                                 const uint8_t *end, const uint8_t **like)
+{
+    enum {
+        LEAST = 5,  /* of a PUBLISH, with its topic's first byte */
+        TRIES = 64, /* to find an order where there is none costs time */
+    };
+
+    *like = NULL;
     while (end - in >= LEAST) {
-        const uint8_t *b = in + 2;
+        const uint8_t *b = in + 2, *seen = NULL;
         size_t length = in[1];
 
         if (length & 0x80) {
@@ -195,10 +289,50 @@ const uint8_t *plain_pass(struct plain *s, const uint8_t *intact,
         if (length > (size_t)(end - b))
             break;
         const size_t kind = publish[in[0]];
-        if (kind ? !publish_passes(s, b, length, kind - 1)
+        if (kind ? !publish_passes(s, b, length, kind - 1, &seen)
                  : !ack_passes(s, in[0], b, length))
             break;
+        const bool regular = seen && b == in + 2;
         in = b + length;
+        if (!regular) {
+            s->regular = (size_t)(in - s->input);
+        } else if (seen < b && s->tries < TRIES) {
+            s->tries++;
+            *like = behind(seen - 2);
+            break;
+        }
     }
+    return in;
+}
+
+static inline const uint8_t *pass_alike(const struct plain *s,
+                                        const uint8_t *like, const uint8_t *in,
+                                        const uint8_t *end)
+{
+    const bool v5 = s->version == MQTT_5;
+    const size_t length_max =
+        s->max_packet < LENGTH_MAX ? s->max_packet : LENGTH_MAX;
+
+    if (end - in < REGULAR_MAX)
+        return in;
+    end -= REGULAR_MAX;
+    while (in <= end && alike(like, in, length_max, v5)) {
+        like = behind(like);
+        in = behind(in);
+    }
+    return in;
+}
+
+const uint8_t *plain_pass(struct plain *s, const uint8_t *intact,
+                          const uint8_t *in, const uint8_t *end)
+{
+    const uint8_t *like;
+
+    if (end - s->input > UINT32_MAX)
+        return in;
+    s->intact = (size_t)(intact - s->input);
+    s->regular = (size_t)(in - s->input);
+    while ((in = pass_known(s, in, end, &like)), like)
+        in = pass_alike(s, like, in, end);
     return in;
 }

@@ -31,11 +31,13 @@ struct plain {
      * times. */
     bool (*allowed)(const struct grants *g, struct text topic);
 
-    size_t intact; /* no place before this one counts */
+    size_t intact;  /* no place before this one counts */
+    size_t regular; /* from here, packets are of one kind: see plain.c */
     /* Where what may pass stands: the offsets of topics, hashed, and of the
      * last properties, each with its length before it. */
     uint32_t topics[PLAIN_TOPICS];
     uint32_t properties;
+    unsigned tries; /* to find packets in the order of earlier ones */
 };
 
 /* Where the packets at `in` end that may pass. Of those, and of no others, a

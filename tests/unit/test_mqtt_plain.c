@@ -438,6 +438,89 @@ static void test_random_streams(void **state)
     assert_in_range(plain, all / 8, all - all / 8);
 }
 
+/* A packet of a turn: topics of many lengths, all qualities of service, with
+ * and without properties, payload of up to `most` bytes. */
+static size_t put_of_turn(uint8_t *out, struct rng *rng, unsigned kind, bool v5,
+                          size_t most)
+{
+    static const char *const topics[] = {
+        "a",
+        "ok/b",
+        "ok/room/1",
+        "ok/rooms/10",
+        "ok/rooms/100",
+        "ok/rooms/1000",
+        "ok/rooms/1000/temp",
+        "ok/rooms/1000/temperature",
+        "ok/buildings/north/floors/12/rooms/1000/temperature",
+        "ok/buildings/north/floors/12/rooms/1000/sensors/17/temperature"};
+    const char *topic = topics[kind % LEN(topics)];
+    const unsigned qos = kind / 16 % 3;
+    size_t payload = rng_below(rng, most + 1), h = 0;
+    size_t properties = v5 && kind % 7 == 0 ? 2 : 0;
+    size_t length =
+        2 + strlen(topic) + (qos ? 2 : 0) + (v5 ? 1 + properties : 0) + payload;
+
+    out[h++] = (uint8_t)(0x30U | qos << 1 | (kind & 1));
+    h += mqtt_varint_encode(out + h, (uint32_t)length);
+    out[h++] = 0;
+    out[h++] = (uint8_t)strlen(topic);
+    memcpy(out + h, topic, strlen(topic));
+    h += strlen(topic);
+    if (qos) {
+        out[h++] = rng_below(rng, 20) > 0;
+        out[h++] = (uint8_t)rng_below(rng, 4);
+    }
+    if (v5) {
+        out[h++] = (uint8_t)properties;
+        memcpy(out + h, rng_below(rng, 10) ? "\1\1" : "\1\2", properties);
+        h += properties;
+    }
+    memset(out + h, 'x', payload);
+    return h + payload;
+}
+
+/* The same kinds of packets in turn, now and then another one between them or
+ * a bit that is not what it was. */
+static void test_packets_in_turn(void **state)
+{
+    enum { SIZE = 4096, PACKET = 300, KINDS = 12 };
+    uint8_t *stream = malloc(SIZE + PACKET);
+    size_t plain = 0, all = 0;
+    (void)state;
+
+    assert_non_null(stream);
+    for (uint32_t seed = 0; seed < 3000; seed++) {
+        struct rng rng = rng_of(seed);
+        const bool v5 = seed & 1;
+        struct plain c = plain_of(v5 ? MQTT_5 : MQTT_3_1_1, seed & 2);
+        unsigned kinds[KINDS];
+        size_t turn = 1 + rng_below(&rng, KINDS), n = 0;
+        size_t most = seed % 3 ? 20 : 150, flips = rng_below(&rng, 6);
+
+        for (size_t i = 0; i < turn; i++)
+            kinds[i] = rng_next(&rng) % 64;
+        for (size_t i = 0; n < SIZE; i++) {
+            unsigned kind = kinds[i % turn];
+            if (rng_below(&rng, 40) == 0)
+                kind = rng_next(&rng) % 64;
+            if (rng_below(&rng, 60) == 0) {
+                memcpy(stream + n, "\x40\2\0\7", 4);
+                n += 4;
+            }
+            n += put_of_turn(stream + n, &rng, kind, v5, most);
+        }
+        for (size_t i = 0; i < flips; i++)
+            stream[rng_below(&rng, n)] ^= (uint8_t)(1 << rng_below(&rng, 8));
+        c.allowed = model_allowed;
+        c.max_packet = seed % 11 ? MQTT_VARINT_MAX : 70;
+        plain += model_compare(&c, stream, n, seed & 4);
+        all += n;
+    }
+    free(stream);
+    assert_in_range(plain, all / 4, all);
+}
+
 int main(void)
 {
     const struct CMUnitTest tests[] = {
@@ -453,6 +536,7 @@ int main(void)
         cmocka_unit_test(test_what_is_left_is_still_known),
         cmocka_unit_test(test_properties_that_have_changed),
         cmocka_unit_test(test_random_streams),
+        cmocka_unit_test(test_packets_in_turn),
     };
     return cmocka_run_group_tests(tests, aliases_set, aliases_free);
 }
