@@ -288,6 +288,9 @@ struct gw_host {
      * not be called. */
     bool (*resolve)(struct gw_worker *w, const char *host, gw_resolved_fn found,
                     void *arg);
+    /* More will be sent to this session within this call: what is small then
+     * leaves as one write, when the call is over. */
+    void (*gather)(struct gw_session *s);
 };
 
 /* ---- what a bridge offers ---------------------------------------------- */

@@ -16,6 +16,7 @@
 
 enum {
     GATHER_MAX = 4096,      /* smaller pieces of a turn are gathered */
+    COPIED_MAX = 256,       /* of a shared buffer */
     FLUSH_TURNS = 4,        /* writes per writable event: fairness */
     SEALED_MAX = 512 << 10, /* of one peer that makes us answer and never
                                reads, as with TLS key updates */
@@ -148,8 +149,11 @@ static int queue_put(struct conn *c, const struct iovec *v, int n, size_t total,
     return 0;
 }
 
+/* A reference takes more than a copy of something small. */
 static int queue_put_shared(struct conn *c, struct shared *b, size_t skip)
 {
+    if (b->n <= COPIED_MAX)
+        return queue_put(c, &(struct iovec){b->bytes, b->n}, 1, b->n, skip);
     size_t before = conn_queued(c);
     if (!wait_begin(c) || outbox_put_shared(&c->wait->box, b, skip) < 0)
         return -1;

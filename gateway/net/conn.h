@@ -99,8 +99,15 @@ enum conn_sent conn_send(struct conn *c, const void *p, size_t n);
 enum conn_sent conn_sendv(struct conn *c, const struct iovec *v, int n);
 
 /* Send all of b, which many connections may hold: what the kernel does not
- * take is queued as a reference, not as a copy. */
+ * take is queued as a reference, not as a copy, unless it is small. */
 enum conn_sent conn_send_shared(struct conn *c, struct shared *b);
+
+/* More will be sent in this turn of the loop: what is small leaves at the end
+ * of the turn, together, from the first on. */
+static inline void conn_gather(struct conn *c)
+{
+    c->wrote_in = c->loop->turn;
+}
 
 /* Send a control frame before everything queued, after the frame under way.
  * A newer one replaces one that is still waiting. */

@@ -464,6 +464,12 @@ static enum gw_sent host_send_inplace(struct gw_session *s, enum gw_type type,
     return session_send(s, type, p, n, more, true);
 }
 
+static void host_gather(struct gw_session *s)
+{
+    if (s->conn)
+        conn_gather(s->conn);
+}
+
 static void host_close(struct gw_session *s, enum gw_cause cause, uint16_t code,
                        const char *why)
 {
@@ -653,4 +659,5 @@ const struct gw_host bridge_host = {
     .add = host_add,
     .note = host_note,
     .resolve = host_resolve,
+    .gather = host_gather,
 };

@@ -798,6 +798,36 @@ static void pieces_of_a_turn_leave_together(void **state)
     halves_part(&p);
 }
 
+/* Or as one, if more was said to come. */
+static void gathered_from_the_first_on(void **state)
+{
+    struct pair p;
+    struct shared *small = shared_new(100), *large = shared_new(1000);
+    static char got[8192];
+    (void)state;
+
+    half(&p, 0);
+    rig_turn(&p.rig);
+    memset(small->bytes, 's', small->n);
+    memset(large->bytes, 'l', large->n);
+    conn_gather(p.a.c);
+    assert_int_equal(conn_send_shared(p.a.c, small), CONN_SENT);
+    assert_int_equal(conn_send_shared(p.a.c, large), CONN_SENT);
+    assert_int_equal(conn_send_shared(p.a.c, small), CONN_SENT);
+    assert_int_equal(conn_queued(p.a.c), 1200);
+    assert_int_equal(atomic_load(&small->refs), 1); /* a copy takes less */
+    assert_int_equal(atomic_load(&large->refs), 2);
+    assert_int_equal(recv(p.fd[1], got, sizeof got, MSG_DONTWAIT), -1);
+    ev_run(p.rig.loop.ev, EVRUN_NOWAIT); /* in the same turn, in fact */
+    assert_int_equal(conn_queued(p.a.c), 0);
+    assert_int_equal(recv(p.fd[1], got, sizeof got, 0), 1200);
+    assert_true(got[99] == 's' && got[100] == 'l' && got[1100] == 's');
+    assert_int_equal(atomic_load(&large->refs), 1);
+    shared_unref(small);
+    shared_unref(large);
+    halves_part(&p);
+}
+
 /* ---- the tests: TLS alone ------------------------------------------------
  */
 
@@ -1141,6 +1171,7 @@ int main(void)
         BOTH(urgent_goes_between_frames),
         BOTH(closed_before_the_loop_ends),
         cmocka_unit_test(pieces_of_a_turn_leave_together),
+        cmocka_unit_test(gathered_from_the_first_on),
         cmocka_unit_test(urgent_overtakes_the_queue),
         cmocka_unit_test(urgent_never_piles_up),
         cmocka_unit_test(bytes_behind_close_notify),
