@@ -23,6 +23,9 @@ static void send(struct client *c, struct message *m, int qos, bool retained)
     if (!f)
         return;
     count(c, COUNTER_DELIVERED);
+    c->shard->delivered++;
+    if (c->shard->several)
+        c->route->host->gather(c->session);
     if (c->route->host->send_frame(c->session, f) == GW_FULL)
         c->full = true;
 }

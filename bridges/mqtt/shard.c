@@ -207,37 +207,48 @@ static void on_state(struct shard *s, bool up)
     client_state(c, up);
 }
 
+static void on_event(struct shard *s, const struct event *e)
+{
+    switch (e->kind) {
+    case EVENT_MESSAGE:
+        on_message(s, e);
+        break;
+    case EVENT_GRANTED:
+        on_granted(s, e);
+        break;
+    case EVENT_EPOCH:
+        on_epoch(s, e);
+        break;
+    case EVENT_ACK:
+        on_ack(s, e);
+        break;
+    case EVENT_ROOM:
+        on_room(s, e);
+        break;
+    case EVENT_STATE:
+        on_state(s, e->value);
+        break;
+    }
+}
+
+/* What one turn brings a session leaves as one write. */
 static void shard_wake(void *arg)
 {
     struct shard *s = arg;
-    struct event *e, *next;
-    bool more;
+    bool more = true;
 
-    for (e = take_events(s, &more); e; e = next) {
-        next = e->next;
-        switch (e->kind) {
-        case EVENT_MESSAGE:
-            on_message(s, e);
-            break;
-        case EVENT_GRANTED:
-            on_granted(s, e);
-            break;
-        case EVENT_EPOCH:
-            on_epoch(s, e);
-            break;
-        case EVENT_ACK:
-            on_ack(s, e);
-            break;
-        case EVENT_ROOM:
-            on_room(s, e);
-            break;
-        case EVENT_STATE:
-            on_state(s, e->value);
-            break;
-        }
+    if (!s->taken)
+        s->taken = take_events(s, &more);
+    s->several = s->taken && s->taken->next;
+    s->delivered = 0;
+    while (s->taken && s->delivered < SHARD_DELIVERED) {
+        struct event *e = s->taken;
+        s->taken = e->next;
+        on_event(s, e);
         event_free(e);
     }
-    if (!more || !s->host->post(s->worker, shard_wake, s))
+    s->several = false;
+    if ((!more && !s->taken) || !s->host->post(s->worker, shard_wake, s))
         hub_unref(s->hub); /* what hub_hold took */
 }
 
@@ -337,13 +348,18 @@ struct shard *shard_new(struct hub *h, const struct gw_host *host,
     return s;
 }
 
-void shard_free(struct shard *s)
+static void events_free(struct event *e)
 {
-    while (s->first) {
-        struct event *e = s->first;
-        s->first = e->next;
+    for (struct event *next; e; e = next) {
+        next = e->next;
         event_free(e);
     }
+}
+
+void shard_free(struct shard *s)
+{
+    events_free(s->taken);
+    events_free(s->first);
     trie_free(s->trie);
     pthread_mutex_destroy(&s->lock);
     free(s);

@@ -12,7 +12,8 @@
 #include <uthash.h>
 
 enum {
-    SHARD_TURN = 128,        /* events a loop turn */
+    SHARD_TURN = 128,        /* events a loop turn, at most */
+    SHARD_DELIVERED = 16384, /* by them; then others have their turn */
     SHARD_QUEUE_MAX = 65536, /* messages waiting for a loop */
     SHARD_QUEUE_BYTES = 64 << 20,
     SUB_IDS_MAX = 4, /* requests for one filter that wait for its broker */
@@ -81,6 +82,9 @@ struct shard {
     struct client *clients;     /* uthash, by id */
     struct client *hearing;     /* those a message goes to, while it does */
     uint64_t last_client, mark;
+    struct event *taken; /* from the queue; those not served yet */
+    bool several;        /* of them in this turn */
+    unsigned delivered;  /* in this turn */
 
     pthread_mutex_t lock; /* of what follows */
     struct event *first, **last;

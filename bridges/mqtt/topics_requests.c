@@ -19,6 +19,8 @@ void client_answer(struct client *c, const char *text, size_t n)
 {
     if (c->dialect == DIALECT_RAW || c->closing || n == 0)
         return;
+    if (c->shard->several)
+        host_of(c)->gather(c->session);
     if (host_of(c)->send(c->session, GW_TEXT, (const uint8_t *)text, n,
                          false) == GW_FULL) {
         c->full = true;
