@@ -110,31 +110,35 @@ def test_pong_passes_queued_data(gangway, backend):
 
 @pytest.mark.slow
 def test_many_stalled_clients_stay_within_bounds(gangway):
-    """Each costs at most its high mark and one read."""
-    n = 100
+    """Each costs at most its high mark and one read; others use it later."""
+    n, peaks = 100, []
     with Backend() as backend:
         gw = gangway(backend.url, settings={"timeouts.write_stall": "60s"})
         with RawWs(gw) as ws, backend.accept() as peer:
             peer.send(b"x" * 1000)
             ws.recv_bytes(1000)
         before = gw.rss()
-        pairs = []
-        for _ in range(n):
-            ws = RawWs(gw, rcvbuf=4 * KIB)
-            peer = backend.accept()
-            peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * KIB)
-            pairs.append((ws, peer))
-        threads = [threading.Thread(target=fill_backend, args=(p, 1.5)) for _, p in pairs]
-        for t in threads:
-            t.start()
-        for t in threads:
-            t.join()
-        per_session = (gw.rss() - before) / n
-        assert per_session < (64 + 64 + 16) * KIB, f"{per_session / KIB:.0f} KiB each"
-        for ws, peer in pairs:
-            ws.close()
-            peer.close()
-        gw.until(lambda: gw.rss() - before < 2 * MIB, what="memory given back")
+        for _ in range(2):
+            pairs = []
+            for _ in range(n):
+                ws = RawWs(gw, rcvbuf=4 * KIB)
+                peer = backend.accept()
+                peer.sock.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, 16 * KIB)
+                pairs.append((ws, peer))
+            threads = [threading.Thread(target=fill_backend, args=(p, 0.5)) for _, p in pairs]
+            for t in threads:
+                t.start()
+            for t in threads:
+                t.join()
+            peaks.append(gw.rss() - before)
+            per_session = peaks[-1] / n
+            assert per_session < (64 + 64 + 16) * KIB, f"{per_session / KIB:.0f} KiB each"
+            for ws, peer in pairs:
+                ws.close()
+                peer.close()
+            # How much of it goes to the system at once is the allocator's choice.
+            gw.until(lambda: gw.rss() - before < peaks[-1] * 2 // 3, what="memory given back")
+        assert peaks[-1] < peaks[0] * 3 // 2, peaks
 
 
 def test_client_that_takes_nothing_is_cut_off(gangway, backend):
