@@ -266,7 +266,10 @@ def test_with_autobahn(gw, tls):
             gw.url().replace("127.0.0.1", "localhost"), loop=loop
         )
         factory.protocol = Client
-        factory.setProtocolOptions(maxMessagePayloadSize=0, maxFramePayloadSize=0)
+        factory.setProtocolOptions(
+            maxMessagePayloadSize=0, maxFramePayloadSize=0,
+            openHandshakeTimeout=30, closeHandshakeTimeout=30,  # not a second
+        )  # fmt: skip
         await loop.create_connection(
             factory, gw.place.host, gw.place.port, ssl=tls,
             server_hostname="localhost" if tls else None,
