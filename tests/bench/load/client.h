@@ -35,16 +35,16 @@ struct client {
     uint64_t looked_ns; /* when sessions were last looked at for deadlines */
 
     /* Written by its thread, read by others. */
-    struct counter begun;            /* sessions */
-    struct counter opened;           /* that were accepted */
-    struct counter gone;             /* that have ended, open or not */
-    struct counter finished;         /* that have ended as they should */
-    struct counter greeted;          /* that have had their first answer */
-    struct counter resumed;          /* that resumed a TLS session */
-    struct counter echoed;           /* messages that are back */
-    struct counter sent;             /* payload bytes of messages begun */
-    struct counter received;         /* payload bytes */
-    struct counter frames, messages; /* received */
+    struct counter begun;    /* sessions */
+    struct counter opened;   /* that were accepted */
+    struct counter gone;     /* that have ended, open or not */
+    struct counter finished; /* that have ended as they should */
+    struct counter greeted;  /* that have had their first answer */
+    struct counter resumed;  /* that resumed a TLS session */
+    struct counter echoed;   /* messages that are back */
+    struct counter sent;     /* payload bytes of messages begun */
+    struct counter received; /* payload bytes */
+    struct counter frames;   /* of data, received */
 
     /* Written by others, seen by its thread. */
     _Atomic(struct histogram *) latency; /* where to note it; NULL: nowhere */

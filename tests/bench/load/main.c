@@ -93,7 +93,7 @@ int main(int argc, char **argv)
         o.frame = mqtt_pattern_init((size_t)o.size, (unsigned)o.topics);
     else
         pattern_init(o.text);
-    if (o.gateway.tls)
+    if (o.gateway.tls || o.publisher.tls)
         link_tls_init(o.resume);
     while (strcmp(m->name, o.mode) != 0)
         m++;

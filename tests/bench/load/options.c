@@ -105,7 +105,7 @@ static _Noreturn void help(void)
         char left[48];
         snprintf(left, sizeof left, "--%s %s", flags[i].name,
                  takes[flags[i].kind]);
-        printf("  %-28s%s\n", left, flags[i].help);
+        printf("  %-30s%s\n", left, flags[i].help);
     }
     exit(EXIT_SUCCESS);
 }

@@ -219,7 +219,6 @@ static bool on_message(struct session *s)
 {
     const struct role *role = s->client->options.role;
 
-    counter_add(&s->client->messages, 1);
     if (!role->message || role->message(s))
         return true;
     fault(FAULT_CORRUPT, "session %u: a message that is another", s->number);
