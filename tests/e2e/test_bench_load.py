@@ -17,6 +17,7 @@ FLAVOURED = (BINARY.parent / "flags").exists()
 OUT = BINARY.parent if FLAVOURED else ROOT / "build"
 TOOLS = OUT / "bench"
 QUICK = ("--warmup", "0.1", "--seconds", "0.3", "--settle", "0.1")
+UNTIL_A_FAULT = ("--seconds", "20")  # which ends the window
 SUBSCRIBE = b'{"op":"sub","id":1,"topic":"t"}'
 PUBLISH = b'{"op":"pub","topic":"t","data":{"degrees":21.5}}'
 
@@ -46,6 +47,16 @@ def load(mode, url, *flags, exit_code=0, quick=QUICK):
     result = json.loads(done.stdout)
     assert result["ok"] == (exit_code == 0), result
     assert ("error" in result) == (exit_code != 0), result
+    return result
+
+
+def measured(*args):
+    """The same of a gateway that does right, checked. On a busy machine a
+    short window may pass in which nobody gets the processor."""
+    result = load(*args)
+    if result["messages"] == 0:
+        result = load(*args, quick=("--seconds", "5"))
+    adds_up(result)
     return result
 
 
@@ -111,7 +122,7 @@ class Meddler:
             sock.close()
 
 
-FATEFUL = 100_003  # which byte it happens to
+FATEFUL = 20_003  # which byte it happens to
 
 
 def edit(where, new):
@@ -142,7 +153,7 @@ def test_one_wrong_byte_is_noticed(mode, direction, fault):
     with Meddler(backend, edit(direction, FAULTS[fault])) as gateway:
         result = load(
             mode, f"tcp://127.0.0.1:{gateway.port}", "--backend", backend,
-            "--size", "1k", "--window", 4, exit_code=1,
+            "--size", "1k", "--window", 4, quick=UNTIL_A_FAULT, exit_code=1,
         )  # fmt: skip
     assert result["corrupted"] >= 1, result
     assert "near" in result["error"]
@@ -156,7 +167,7 @@ def test_a_wrong_byte_within_frames(gangway, mode):
     with Meddler(g.place.port, edit(mode, FAULTS["changed"])) as gateway:
         result = load(
             mode, f"ws://127.0.0.1:{gateway.port}/", "--backend", backend,
-            "--size", "64k", exit_code=1,
+            "--size", "64k", quick=UNTIL_A_FAULT, exit_code=1,
         )  # fmt: skip
     assert result["corrupted"] >= 1, result
 
@@ -179,7 +190,10 @@ def test_bytes_of_another_session():
     backend = free_port()
     with Meddler(backend, cross=True) as gateway:
         url = f"tcp://127.0.0.1:{gateway.port}"
-        result = load("echo", url, "--backend", backend, "--sessions", 2, exit_code=1)
+        result = load(
+            "echo", url, "--backend", backend, "--sessions", 2,
+            quick=UNTIL_A_FAULT, exit_code=1,
+        )  # fmt: skip
     assert result["corrupted"] == 2, result
 
 
@@ -224,7 +238,7 @@ def test_the_gateway_ends_meanwhile(gangway):
     stopper.start()
     result = load(
         "echo", g.url(), "--backend", backend, "--pid", g.pid,
-        quick=("--seconds", "20"), exit_code=1,
+        quick=UNTIL_A_FAULT, exit_code=1,
     )  # fmt: skip
     stopper.join()
     assert result["broken"] >= 1 and result["seconds"] < 20, result
@@ -310,8 +324,7 @@ def shared_gateways(shared_gangway, server_pair):
 @pytest.mark.parametrize("mode", ["echo", "up", "down", "connect"])
 def test_modes_that_count_messages(route, mode, scheme):
     url, flags = route[scheme]
-    result = load(mode, f"{url}/", *flags, "--size", "2k", "--sessions", 3)
-    adds_up(result)
+    result = measured(mode, f"{url}/", *flags, "--size", "2k", "--sessions", 3)
     assert result["bytes"] // 2048 == pytest.approx(result["messages"], abs=1)
     assert ("tls" in result) == (scheme == "wss")
     if mode in ("echo", "connect"):
@@ -322,15 +335,14 @@ def test_modes_that_count_messages(route, mode, scheme):
 def test_tls_sessions_are_resumed(route):
     """A ticket serves once; how many there are is the gateway's affair."""
     url, flags = route["wss"]
-    result = load("connect", f"{url}/", *flags, "--resume")
-    adds_up(result)
+    result = measured("connect", f"{url}/", *flags, "--resume")
     assert result["resumed"] > 0, result
 
 
 def test_no_backend(route):
     """The gateway answers by itself; text is text."""
     url, flags = route["ws"]
-    adds_up(load("echo", f"{url}/echo", *flags[2:], "--text", "--window", 5))
+    measured("echo", f"{url}/echo", *flags[2:], "--text", "--window", 5)
 
 
 @pytest.mark.parametrize("path", ["/", "/packets"])
@@ -338,11 +350,10 @@ def test_no_backend(route):
 def test_mqtt_packets(route, mode, path):
     """Through a bridge that knows nothing of MQTT, and one that reads it."""
     url, flags = route["ws"]
-    result = load(
+    result = measured(
         mode, url + path, *flags, "--mqtt", "--topics", 3, "--subprotocol", "mqtt",
         "--sessions", 2,
     )  # fmt: skip
-    adds_up(result)
     packet = 2 + 2 + len("bench/000") + 64
     assert result["bytes"] // packet == pytest.approx(result["messages"], abs=1)
 
@@ -367,12 +378,11 @@ def test_tail(route):
 
 def test_fanout(route):
     url, flags = route["ws"]
-    result = load(
+    result = measured(
         "fanout", f"{url}/topics", *flags[2:], "--subprotocol", "gangway.v1.json",
         "--text", "--first", SUBSCRIBE.hex(), "--ready", 2, "--message", PUBLISH.hex(),
         "--sessions", 20, "--window", 3,
     )  # fmt: skip
-    adds_up(result)
     # At the window's edges some have the message, others not yet.
     assert abs(result["deliveries"] - 20 * result["messages"]) <= 20 * 3
     each = result["cpu_s"] * 1e6 / result["deliveries"]
@@ -388,8 +398,7 @@ def test_children_are_charged():
         shell.stdout.readline()
         wait_for(port)
         url = f"tcp://127.0.0.1:{port}"
-        result = load("echo", url, "--backend", backend, "--pid", shell.pid)
-        adds_up(result)
+        result = measured("echo", url, "--backend", backend, "--pid", shell.pid)
         assert result["cpu_us_per_message"] > 0.5
     finally:
         children = f"/proc/{shell.pid}/task/{shell.pid}/children"
@@ -408,10 +417,9 @@ def test_the_floor_with_tls(server_pair):
         wait_for(port)
         url = f"tls://127.0.0.1:{port}"
         flags = ("--backend", backend, "--pid", relay.pid)
-        adds_up(load("up", url, *flags))
-        adds_up(load("down", url, *flags))
-        result = load("connect", url, *flags, "--resume")
-        adds_up(result)
+        measured("up", url, *flags)
+        measured("down", url, *flags)
+        result = measured("connect", url, *flags, "--resume")
         assert result["resumed"] == pytest.approx(result["messages"], rel=0.2, abs=5)
     finally:
         relay.terminate()
