@@ -179,7 +179,13 @@ static int ticket_cb(SSL *ssl, unsigned char *name, unsigned char *iv,
     struct timespec now;
 
     clock_gettime(CLOCK_MONOTONIC, &now);
-    return ticket_keys_use(t->tickets, now.tv_sec, name, iv, cipher, mac, make);
+    int result =
+        ticket_keys_use(t->tickets, now.tv_sec, name, iv, cipher, mac, make);
+    /* A client uses a ticket of TLS 1.3 once (RFC 8446 appendix C.4): without
+     * a new one only every second of its connections would be resumed. */
+    if (result == 1 && !make && SSL_version(ssl) == TLS1_3_VERSION)
+        return 2;
+    return result;
 }
 
 /* ---- contexts of a server ----------------------------------------------- */

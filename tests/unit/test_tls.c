@@ -422,12 +422,14 @@ static void versions(void **state)
  * ------------------------------------------------------------------ */
 
 static SSL_SESSION *kept;
+static unsigned kept_times;
 
 static int keep_session(SSL *ssl, SSL_SESSION *session)
 {
     (void)ssl;
     SSL_SESSION_free(kept);
     kept = session;
+    kept_times++;
     return 1;
 }
 
@@ -469,6 +471,9 @@ static void tickets(void **state)
 
         visit(t, "a.example", all[i], false);
         assert_true(visit(t, "a.example", all[i], true));
+        unsigned before = kept_times; /* each of TLS 1.3 serves once */
+        assert_true(visit(t, "a.example", all[i], true));
+        assert_int_equal(kept_times - before, all[i] == TLS1_3_VERSION);
         visit(t, "a.example", all[i], false);
         assert_false(visit(t, "b.example", all[i], true));
 
