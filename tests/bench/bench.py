@@ -78,11 +78,23 @@ def chosen(args):
     return [c.at(full) for c in wanted if contestants(c)], contestants
 
 
+def command(args):
+    """What to type for the same run."""
+    goal = "make bench-full" if args.full else "make bench"
+    narrow = [
+        f"--{name} {value}"
+        for name in ("cases", "only", "reps", "seconds", "warmup")
+        if (value := getattr(args, name)) is not None
+    ]
+    return f"{goal} BENCH='{' '.join(narrow)}'" if narrow else goal
+
+
 def header(args, plan, cases, contestants, gangway):
     names = dict.fromkeys(name for case in cases for name in contestants(case))
     return {
         "date": datetime.date.today().isoformat(),
-        "full": args.full,
+        "command": command(args),
+        "narrow": bool(args.cases or args.only),
         "repetitions": plan.repetitions,
         "seconds": plan.seconds,
         "warmup": plan.warmup,

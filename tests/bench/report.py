@@ -15,9 +15,9 @@ RESULTS = "results.jsonl"
 HEAD = """\
 # What gangway costs
 
-Written by `make {goal}` on {date}; do not edit. How to run it and how to read
-the sources: [CONTRIBUTING.md](../../../CONTRIBUTING.md#measure). Every run is a
-line of [{results}]({results}).
+Written by `{command}` on {date}; do not edit.
+[CONTRIBUTING.md](../../../CONTRIBUTING.md#measure) tells how to run it and where
+its sources are. Every run is a line of [{results}]({results}).
 
 A figure is the median of {repetitions} repetitions of {seconds:g} s. Each repetition
 runs all contestants of a case one after the other, and **ratios are taken inside
@@ -169,6 +169,8 @@ def suites(results, group):
 
 def not_run(results, group):
     """The rivals that this run left to `make bench-full`, and where."""
+    if results.header["narrow"]:
+        return
     absent = {}
     for case in CASES:
         if case.group == group.name and case.name in results.runs:
@@ -265,10 +267,9 @@ def curves_section(results):
 
 def markdown(results):
     header = results.header
-    goal_name = "bench-full" if header["full"] else "bench"
     parts = [
         HEAD.format(
-            goal=goal_name, date=header["date"], results=RESULTS,
+            command=header["command"], date=header["date"], results=RESULTS,
             repetitions=header["repetitions"], seconds=header["seconds"],
         ),
         *goals(results),

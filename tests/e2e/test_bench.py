@@ -27,7 +27,7 @@ import runner  # noqa: E402
 from results import Results  # noqa: E402
 
 HEADER = {
-    "date": "2024-02-29", "full": False, "repetitions": 3, "seconds": 0.5, "warmup": 0.1,
+    "date": "2024-02-29", "command": "make bench", "narrow": False, "repetitions": 3, "seconds": 0.5, "warmup": 0.1,
     "commit": "abc", "versions": {"gangway": "1.2.3", "haproxy": "2.6"},
     "machine": {
         "cpu": "A CPU", "cpus": 2, "memory_gib": 8, "virtual": True, "system": "A system",
@@ -324,6 +324,8 @@ def test_one_case_runs(tmp_path):
     assert results.header["versions"]["gangway"]
     page = (tmp_path / report.NAME).read_text()
     assert "| 64 B, 1 session | floor | 1.00 (1.00-1.00) |" in page
+    assert "--cases ^echo-64-x1$ --only floor,gangway" in page
+    assert "make bench-full" not in page  # it was narrow on purpose
     xml.fromstring((tmp_path / "echo.svg").read_text())
     # Drawn once more it is the same.
     again = subprocess.run(
