@@ -134,8 +134,8 @@ GROUPS = [
           "What a 64-byte message costs must not grow with the number of sessions.",
           PER_MESSAGE),
     Group("many-idle", "Many sessions: idle",
-          "Nor what a session takes. With few of them it is what the process "
-          "happens to allocate.", HELD),
+          "What a session takes must not grow either. With few of them it is what the "
+          "process happens to allocate.", HELD),
 ]  # fmt: skip
 
 # ---- the cases ---------------------------------------------------------------
