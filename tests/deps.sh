@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
 # SPDX-License-Identifier: Apache-2.0
-# Install the Debian packages that are missing: deps.sh [build] [run] [test] [bench]
+# Install the Debian packages that are missing:
+# deps.sh [build] [run] [test] [bench]
 #
 # When nothing is missing it only looks, in well under a second. Otherwise it
 # uses apt-get, through sudo unless it runs as root. Servers that come with a
