@@ -17,6 +17,7 @@ struct client_options {
     size_t opening;    /* of them, that may be on the way to it */
     bool again;        /* one that has finished makes room for another */
     double per_second; /* begin so many, evenly; 0: as many as may be */
+    bool together;     /* echo: the first messages await a client_wake */
     bool text;         /* messages are text; else binary */
     bool mqtt;         /* streams consist of packets, after a CONNECT */
     size_t size;       /* of a message */

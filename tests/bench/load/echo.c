@@ -38,18 +38,23 @@ static int take(struct session *s, const uint8_t *p, size_t n)
 
 /* ---- for ever -------------------------------------------------------------*/
 
-static void echo_begin(struct session *s)
+static void echo_start(struct session *s)
 {
-    struct client *c = s->client;
-    uint64_t window = c->options.window, now = now_ns();
+    uint64_t window = s->client->options.window, now = now_ns();
 
-    begin(s);
-    if (client_quiet(c))
+    if (client_quiet(s->client) || s->sent_ns)
         return;
     s->sent_ns = need(window, sizeof *s->sent_ns);
     for (uint64_t i = 0; i < window; i++)
         s->sent_ns[i] = now;
     send_messages(s, window);
+}
+
+static void echo_begin(struct session *s)
+{
+    begin(s);
+    if (!s->client->options.together)
+        echo_start(s);
 }
 
 /* A message for each that is back: the ring's place of the one is that of the
@@ -73,7 +78,11 @@ static bool echo_data(struct session *s, const uint8_t *p, size_t n,
     return true;
 }
 
-const struct role role_echo = {.open = echo_begin, .data = echo_data};
+const struct role role_echo = {
+    .open = echo_begin,
+    .data = echo_data,
+    .woken = echo_start,
+};
 
 /* ---- once -----------------------------------------------------------------*/
 

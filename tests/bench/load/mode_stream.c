@@ -38,8 +38,11 @@ static void run(const struct options *o, const struct direction *d)
     struct client_options co = run_client(o, d->role);
 
     run_backend(o, d->service, false);
+    /* Thousands that speak already would hold up those who come. */
+    co.together = true;
     client_start(&client, &co);
     client_wait_open(&client, false);
+    client_wake(&client);
     run_sleep(o->warmup);
     atomic_store(&client.latency, &latency);
     struct window w = window_measure(o, o->seconds, d->count, &client);
