@@ -35,13 +35,14 @@ static void conn_watch(struct conn *c)
     int now = ev_is_active(&c->io) ? c->io.events & (EV_READ | EV_WRITE) : 0;
     if (now == events)
         return;
-    bool pending = ev_is_pending(&c->io); /* stopping forgets a fed event */
+    /* Stopping forgets what is pending. */
+    int pending = ev_clear_pending(c->loop->ev, &c->io);
     ev_io_stop(c->loop->ev, &c->io);
     ev_io_modify(&c->io, events);
     if (events)
         ev_io_start(c->loop->ev, &c->io);
     if (pending)
-        ev_feed_event(c->loop->ev, &c->io, EV_CUSTOM);
+        ev_feed_event(c->loop->ev, &c->io, pending);
 }
 
 /* See to it that the owner hears of something in the next turn. */
@@ -362,7 +363,9 @@ static ssize_t send_now(struct conn *c, const struct iovec *v, int n,
         return 0;
     if (c->wrote_in == c->loop->turn && total < GATHER_MAX) {
         c->gathering = true;
-        conn_nudge(c);
+        /* No more than a write: to read now, and answer, and read, would go on
+         * as long as the peer does, and nobody else would have a turn. */
+        ev_feed_event(c->loop->ev, &c->io, EV_WRITE);
         return 0;
     }
     c->wrote_in = c->loop->turn;

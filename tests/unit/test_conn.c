@@ -828,6 +828,35 @@ static void gathered_from_the_first_on(void **state)
     halves_part(&p);
 }
 
+static void answer(struct end *e, enum told t)
+{
+    if (t == DATA)
+        for (int i = 0; i < 10; i++)
+            conn_send(e->c, "answer", 6);
+}
+
+/* A peer that says more while it is answered does not hold up the loop. */
+static void one_read_a_turn(void **state)
+{
+    struct pair p;
+    static char text[3 * READ_CAP];
+    size_t sent = 0;
+    ssize_t n;
+    (void)state;
+
+    half(&p, 0);
+    p.a.then = answer;
+    while (sent < sizeof text &&
+           (n = send(p.fd[1], text, sizeof text - sent, MSG_DONTWAIT)) > 0)
+        sent += (size_t)n;
+    assert_true(sent > 2 * READ_CAP);
+    for (uint64_t got = 0; got < sent; got = p.a.got) {
+        ev_run(p.rig.loop.ev, EVRUN_ONCE);
+        assert_true(p.a.got - got <= READ_CAP);
+    }
+    halves_part(&p);
+}
+
 /* ---- the tests: TLS alone ------------------------------------------------
  */
 
@@ -1172,6 +1201,7 @@ int main(void)
         BOTH(closed_before_the_loop_ends),
         cmocka_unit_test(pieces_of_a_turn_leave_together),
         cmocka_unit_test(gathered_from_the_first_on),
+        cmocka_unit_test(one_read_a_turn),
         cmocka_unit_test(urgent_overtakes_the_queue),
         cmocka_unit_test(urgent_never_piles_up),
         cmocka_unit_test(bytes_behind_close_notify),
