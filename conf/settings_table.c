@@ -263,7 +263,7 @@ static const struct setting limit_rows[] = {
           .help = "bytes waiting for one peer at which the other is paused"),
     LIMIT(SIZE, queue_low, "32KiB", 1, 64 * MIB,
           .help = "bytes waiting at which it goes on; less than queue_high"),
-    LIMIT(SIZE, read_buffer, "128KiB", 4 * KIB, MIB,
+    LIMIT(SIZE, read_buffer, "64KiB", 4 * KIB, MIB,
           .attributes = SETTING_RESTART,
           .help = "the most that one read takes; one buffer per worker"),
 };

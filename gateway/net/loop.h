@@ -8,8 +8,8 @@
 #include <ev.h>
 
 enum {
-    LOOP_HEADROOM = 32,      /* scratch before every read's bytes */
-    LOOP_CIPHER = 160 << 10, /* room for the records of one write */
+    LOOP_HEADROOM = 32,     /* scratch before every read's bytes */
+    LOOP_CIPHER = 96 << 10, /* room for the records of one write */
 };
 
 /* Something to be done at the end of the loop turn, when no callback can

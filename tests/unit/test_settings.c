@@ -201,7 +201,7 @@ static void has_the_promised_defaults(void **state)
     assert_int_equal(n->control_burst, 100);
     assert_int_equal(n->queue_high, 65536);
     assert_int_equal(n->queue_low, 32768);
-    assert_int_equal(n->read_buffer, 131072);
+    assert_int_equal(n->read_buffer, 65536);
     assert_int_equal(t->tls_handshake, 5000);
     assert_int_equal(t->request, 10000);
     assert_int_equal(t->connect, 5000);
