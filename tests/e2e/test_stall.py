@@ -132,7 +132,7 @@ def test_many_stalled_clients_stay_within_bounds(gangway):
                 t.join()
             peaks.append(gw.rss() - before)
             per_session = peaks[-1] / n
-            assert per_session < (64 + 128 + 16) * KIB, f"{per_session / KIB:.0f} KiB each"
+            assert per_session < (64 + 64 + 16) * KIB, f"{per_session / KIB:.0f} KiB each"
             for ws, peer in pairs:
                 ws.close()
                 peer.close()
