@@ -174,22 +174,37 @@ static bool alias_passes(const struct plain *s, const uint8_t *b, size_t left)
  * that do. So one that has been let pass is followed by others as it was
  * before: `like` goes through the input behind `in`, packet by packet, as long
  * as the packets there are alike. All that lie between the two have passed and
- * are regular: PUBLISHes with a topic and one byte of length. */
+ * are regular: PUBLISHes with a topic and `fixed` bytes of fixed header, 2 or
+ * 3. */
 
-enum { LENGTH_MAX = 127, REGULAR_MAX = 2 + LENGTH_MAX };
+enum { LENGTH_2 = 127, LENGTH_3 = 16383, FEW = 2 + LENGTH_2 };
 
-/* Type, flags and topic of p and q: n bytes, but for the one of the length
- * (which with n just above sixteen is compared too: then they may be alike,
- * and are not taken for it). Sixteen bytes are there. */
-static inline bool same_head(const uint8_t *p, const uint8_t *q, size_t n)
+static inline size_t length_of(const uint8_t *p, size_t fixed)
 {
-    static const uint8_t but_length[] = {255, 0, 255, 255, 255, 255, 255, 255};
+    return fixed == 2 ? p[1] : (p[1] & 0x7fU) | (size_t)p[2] << 7;
+}
+
+static inline const uint8_t *behind(const uint8_t *p, size_t fixed)
+{
+    return p + fixed + length_of(p, fixed);
+}
+
+/* Type, flags and topic of p and q: n bytes, but for those of the length (which
+ * with n just above sixteen are compared too: then they may be alike, and are
+ * not taken for it). Sixteen bytes are there. */
+static inline bool same_head(const uint8_t *p, const uint8_t *q, size_t n,
+                             size_t fixed)
+{
+    static const uint8_t but_length[2][8] = {
+        {255, 0, 255, 255, 255, 255, 255, 255},
+        {255, 0, 0, 255, 255, 255, 255, 255},
+    };
     static const uint8_t few[2 * SIXTEEN] = {
         255, 255, 255, 255, 255, 255, 255, 255,
         255, 255, 255, 255, 255, 255, 255, 255,
     };
     const struct sixteen v = load(p), w = load(q);
-    uint64_t a = (v.a ^ w.a) & load_8(but_length), b = v.b ^ w.b;
+    uint64_t a = (v.a ^ w.a) & load_8(but_length[fixed - 2]), b = v.b ^ w.b;
 
     if (n <= SIXTEEN) {
         const struct sixteen mask = load(few + SIXTEEN - n);
@@ -199,27 +214,49 @@ static inline bool same_head(const uint8_t *p, const uint8_t *q, size_t n)
             middles_differ(p, q, n)) == 0;
 }
 
-/* Whether the packet at `in` is regular and has the head of that one. So much
- * is there as any regular packet takes. */
-static inline bool alike(const uint8_t *like, const uint8_t *in,
-                         size_t length_max, bool v5)
+/* What has no more than LENGTH_2 bytes needs one to tell. */
+static inline size_t topic_size(const uint8_t *string, size_t fixed)
 {
-    const size_t size = 2 + (size_t)in[1];
-    const size_t head = 4 + (size_t)like[3]; /* like[2] is 0: see LENGTH_MAX */
+    return fixed == 2 ? string[1] : (size_t)(string[0] << 8 | string[1]);
+}
+
+/* Whether the packet at in..end is whole, regular, and has the head of that
+ * one. FEW bytes are there. */
+static inline bool alike(const uint8_t *like, const uint8_t *in,
+                         const uint8_t *end, size_t fixed, size_t length_max,
+                         bool v5)
+{
+    const size_t length = length_of(in, fixed), size = fixed + length;
+    const size_t head = fixed + 2 + topic_size(like + fixed, fixed);
     const bool has_id = in[0] & 6;
     size_t rest = head + v5;
 
-    if (in[1] > length_max)
+    if (length > length_max || /* or it takes more bytes to tell */
+        (fixed == 3 && (in[1] < 0x80 || size > (size_t)(end - in))))
         return false;
     if (has_id)
         rest += 2;
-    return size >= rest && same_head(in, like, head) &&
+    return size >= rest && same_head(in, like, head, fixed) &&
            (!has_id || in[head] | in[head + 1]) && (!v5 || in[rest - 1] == 0);
 }
 
-static inline const uint8_t *behind(const uint8_t *regular)
+/* Each value of `fixed` gets a loop of its own. */
+__attribute__((always_inline)) static inline const uint8_t *pass_alike(
+    const struct plain *s, const uint8_t *like, const uint8_t *in,
+    const uint8_t *end, size_t fixed)
 {
-    return regular + 2 + regular[1];
+    const bool v5 = s->version == MQTT_5;
+    const size_t most = fixed == 2 ? LENGTH_2 : LENGTH_3;
+    const size_t length_max = s->max_packet < most ? s->max_packet : most;
+
+    if (end - in < FEW)
+        return in;
+    const uint8_t *last = end - FEW;
+    while (in <= last && alike(like, in, end, fixed, length_max, v5)) {
+        like = behind(like, fixed);
+        in = behind(in, fixed);
+    }
+    return in;
 }
 
 /* ---- packets ------------------------------------------------------------ */
@@ -292,33 +329,17 @@ static const uint8_t *pass_known(struct plain *s, const uint8_t *in,
         if (kind ? !publish_passes(s, b, length, kind - 1, &seen)
                  : !ack_passes(s, in[0], b, length))
             break;
-        const bool regular = seen && b == in + 2;
-        in = b + length;
-        if (!regular) {
+        const size_t fixed = (size_t)(b - in);
+        const uint8_t *next = b + length;
+        if (!seen || fixed != s->fixed) {
             s->regular = (size_t)(in - s->input);
+            s->fixed = (uint8_t)fixed;
         } else if (seen < b && s->tries < TRIES) {
             s->tries++;
-            *like = behind(seen - 2);
-            break;
+            *like = behind(seen - fixed, fixed);
+            return next;
         }
-    }
-    return in;
-}
-
-static inline const uint8_t *pass_alike(const struct plain *s,
-                                        const uint8_t *like, const uint8_t *in,
-                                        const uint8_t *end)
-{
-    const bool v5 = s->version == MQTT_5;
-    const size_t length_max =
-        s->max_packet < LENGTH_MAX ? s->max_packet : LENGTH_MAX;
-
-    if (end - in < REGULAR_MAX)
-        return in;
-    end -= REGULAR_MAX;
-    while (in <= end && alike(like, in, length_max, v5)) {
-        like = behind(like);
-        in = behind(in);
+        in = next;
     }
     return in;
 }
@@ -333,6 +354,7 @@ const uint8_t *plain_pass(struct plain *s, const uint8_t *intact,
     s->intact = (size_t)(intact - s->input);
     s->regular = (size_t)(in - s->input);
     while ((in = pass_known(s, in, end, &like)), like)
-        in = pass_alike(s, like, in, end);
+        in = s->fixed == 2 ? pass_alike(s, like, in, end, 2)
+                           : pass_alike(s, like, in, end, 3);
     return in;
 }

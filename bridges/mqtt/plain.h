@@ -33,6 +33,7 @@ struct plain {
 
     size_t intact;  /* no place before this one counts */
     size_t regular; /* from here, packets are of one kind: see plain.c */
+    uint8_t fixed;
     /* Where what may pass stands: the offsets of topics, hashed, and of the
      * last properties, each with its length before it. */
     uint32_t topics[PLAIN_TOPICS];
