@@ -10,6 +10,8 @@
 VERSION = 0.1.0
 
 BUILD ?= build
+# By one name only: which object depends on which header is kept by name.
+override BUILD := $(patsubst $(CURDIR)/%,%,$(BUILD))
 SAN   ?=
 EXTRA ?=
 MAKEFLAGS += --no-builtin-rules
