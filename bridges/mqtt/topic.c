@@ -176,21 +176,27 @@ bool topic_is_system(struct text t)
 
 /* ---- two of them -------------------------------------------------------- */
 
+/* Byte by byte: a '+' takes the rest of the name's level, a '#' all. */
 bool topic_matches(struct text filter, struct text name)
 {
-    struct text f, n;
+    const char *f = filter.p, *f_end = f + filter.n;
+    const char *n = name.p, *n_end = n + name.n;
 
     if (topic_is_system(name) && begins_wild(filter))
         return false;
-    while (topic_level(&filter, &f)) {
-        if (is_hash(f)) /* also where the name has ended: its parent */
-            return true;
-        if (!topic_level(&name, &n))
-            return false;
-        if (!is_plus(f) && !text_equal(f, n))
-            return false;
+    while (f < f_end && *f != '#') {
+        if (*f == '+') {
+            while (n < n_end && *n != '/')
+                n++;
+            f++;
+        } else if (n < n_end && *f == *n) {
+            f++;
+            n++;
+        } else { /* "a/#" matches its parent, too */
+            return n == n_end && f_end - f == 2 && f[1] == '#';
+        }
     }
-    return name.p == NULL;
+    return f < f_end || n == n_end;
 }
 
 bool topic_contains(struct text outer, struct text inner)
