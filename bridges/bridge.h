@@ -91,6 +91,14 @@ enum gw_cause {
     GW_FAILED,       /* the bridge's own fault: 1011 */
 };
 
+/* A part of what is sent together. */
+struct gw_piece {
+    const uint8_t *p;
+    size_t n;
+};
+
+enum { GW_PIECES_MAX = 4 };
+
 struct gw_bridge;
 
 enum gw_severity { GW_ERROR, GW_WARN, GW_INFO, GW_DEBUG };
@@ -291,6 +299,12 @@ struct gw_host {
     /* More will be sent to this session within this call: what is small then
      * leaves as one write, when the call is over. */
     void (*gather)(struct gw_session *s);
+    /* As send and conn_send for what lies in up to GW_PIECES_MAX pieces: one
+     * message, one write. */
+    enum gw_sent (*sendv)(struct gw_session *s, enum gw_type type,
+                          const struct gw_piece *v, int n, bool more);
+    enum gw_sent (*conn_sendv)(struct gw_conn *c, const struct gw_piece *v,
+                               int n);
 };
 
 /* ---- what a bridge offers ---------------------------------------------- */

@@ -9,6 +9,7 @@
 #include "lookup.h"
 #include "parting.h"
 
+#include <assert.h>
 #include <errno.h>
 #include <netdb.h>
 #include <stdio.h>
@@ -341,17 +342,28 @@ static struct gw_conn *host_dial(struct gw_session *s, const struct gw_dial *d)
 
 /* ---- connections ------------------------------------------------------- */
 
-static enum gw_sent host_conn_send(struct gw_conn *c, const uint8_t *p,
-                                   size_t n)
+static enum gw_sent host_conn_sendv(struct gw_conn *c, const struct gw_piece *v,
+                                    int n)
 {
+    struct iovec iov[GW_PIECES_MAX];
+
+    assert(n <= GW_PIECES_MAX);
     if (!c->conn)
         return GW_GONE;
-    enum conn_sent sent = conn_send(c->conn, p, n);
+    for (int i = 0; i < n; i++)
+        iov[i] = (struct iovec){(void *)(uintptr_t)v[i].p, v[i].n};
+    enum conn_sent sent = conn_sendv(c->conn, iov, n);
     if (conn_queued(c->conn) > 0)
         session_look_by(c->session,
                         conn_stalls_at(c->conn, c->session->generation->settings
                                                     ->timeouts.write_stall));
     return sent == CONN_SENT ? GW_SENT : sent == CONN_FULL ? GW_FULL : GW_GONE;
+}
+
+static enum gw_sent host_conn_send(struct gw_conn *c, const uint8_t *p,
+                                   size_t n)
+{
+    return host_conn_sendv(c, &(struct gw_piece){p, n}, 1);
 }
 
 static void host_conn_pause(struct gw_conn *c)
@@ -660,4 +672,6 @@ const struct gw_host bridge_host = {
     .note = host_note,
     .resolve = host_resolve,
     .gather = host_gather,
+    .sendv = session_sendv,
+    .conn_sendv = host_conn_sendv,
 };

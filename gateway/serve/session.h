@@ -87,6 +87,9 @@ void session_accept(struct gw_session *s);
 void session_refuse(struct gw_session *s, int status, const char *why);
 enum gw_sent session_send(struct gw_session *s, enum gw_type type, uint8_t *p,
                           size_t n, bool more, bool headroom);
+/* As a message, or a part of one. At most GW_PIECES_MAX pieces. */
+enum gw_sent session_sendv(struct gw_session *s, enum gw_type type,
+                           const struct gw_piece *v, int n, bool more);
 /* A whole frame that many sessions share. */
 enum gw_sent session_send_frame(struct gw_session *s, struct shared *frame);
 /* While the bridge opens: see template.h. */

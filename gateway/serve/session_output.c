@@ -2,6 +2,8 @@
 /* session_output.c - what the bridge sends: framed, accounted, bounded. */
 #include "session_parts.h"
 
+#include <assert.h>
+
 enum { SMALL = 512 };
 
 /* Whether the queue has room for what a bridge sends. It may not be able to
@@ -80,6 +82,29 @@ enum gw_sent session_send(struct gw_session *s, enum gw_type type, uint8_t *p,
     }
     s->tx_message = more;
     return account_sent(s, type == GW_TEXT, n, sent);
+}
+
+enum gw_sent session_sendv(struct gw_session *s, enum gw_type type,
+                           const struct gw_piece *v, int n, bool more)
+{
+    uint8_t head[WS_SERVER_HEAD_MAX];
+    uint8_t *end = head + sizeof head;
+    uint8_t opcode = s->tx_message ? WS_CONTINUATION : (uint8_t)type;
+    struct iovec iov[1 + GW_PIECES_MAX];
+    size_t total = 0;
+
+    assert(n <= GW_PIECES_MAX);
+    if (!can_send(s))
+        return GW_GONE;
+    for (int i = 0; i < n; i++) {
+        iov[1 + i] = (struct iovec){(void *)(uintptr_t)v[i].p, v[i].n};
+        total += v[i].n;
+    }
+    size_t h = ws_head_encode_before(end, !more, opcode, total);
+    iov[0] = (struct iovec){end - h, h};
+    s->tx_message = more;
+    return account_sent(s, type == GW_TEXT, total,
+                        conn_sendv(s->conn, iov, 1 + n));
 }
 
 enum gw_sent session_send_frame(struct gw_session *s, struct shared *frame)

@@ -182,6 +182,36 @@ static void bytes_both_ways_and_both_ends(void **state)
     done(s);
 }
 
+static void pieces_are_one_message(void **state)
+{
+    static const struct gw_piece pieces[GW_PIECES_MAX] = {
+        {(const uint8_t *)"one ", 4},
+        {(const uint8_t *)"two ", 4},
+        {NULL, 0},
+        {(const uint8_t *)"three", 5},
+    };
+    struct stage *s = connected();
+    char text[16] = "";
+    (void)state;
+
+    assert_int_equal(probe.host->conn_sendv(back.conn, pieces, 4), GW_SENT);
+    READ_UNTIL(s, recv(back.fd, text, sizeof text, 0) == 13);
+    assert_string_equal(text, "one two three");
+    assert_int_equal(
+        probe.host->sendv(probe.session, GW_TEXT, pieces, 4, false), GW_SENT);
+    READ_UNTIL(s, GOT(s, "\x81\x0d"
+                         "one two three"));
+    assert_int_equal(probe.host->sendv(probe.session, GW_TEXT, pieces, 1, true),
+                     GW_SENT);
+    assert_int_equal(
+        probe.host->sendv(probe.session, GW_TEXT, pieces + 1, 1, false),
+        GW_SENT);
+    READ_UNTIL(s, GOT(s, "\x81\x0d"
+                         "one two three"
+                         "\x01\x04one \x80\x04two "));
+    done(s);
+}
+
 static void paused_and_drained(void **state)
 {
     static const uint8_t piece[16384];
@@ -593,6 +623,7 @@ int main(void)
 {
     const struct CMUnitTest tests[] = {
         cmocka_unit_test(bytes_both_ways_and_both_ends),
+        cmocka_unit_test(pieces_are_one_message),
         cmocka_unit_test(paused_and_drained),
         cmocka_unit_test(refused_by_the_backend),
         cmocka_unit_test(reset_by_the_backend),
