@@ -158,6 +158,9 @@ struct mqtt_event {
 void mqtt_reader_init(struct mqtt_reader *r, bool from_client, uint16_t want);
 void mqtt_reader_fini(struct mqtt_reader *r);
 
+/* The head that was told last, and was kept, is the caller's to free(3). */
+uint8_t *mqtt_reader_take(struct mqtt_reader *r);
+
 /* The next event of *in..end; *in moves. Call until MQTT_GOT_MORE or _FAULT. */
 enum mqtt_got mqtt_reader_next(struct mqtt_reader *r, const uint8_t **in,
                                const uint8_t *end, struct mqtt_event *ev);

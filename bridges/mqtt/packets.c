@@ -44,21 +44,42 @@ static void release_down(struct packets *p, enum hold why)
 /* ---- to the broker ---------------------------------------------------------
  */
 
-static enum gw_sent send_up(struct packets *p, const uint8_t *b, size_t n)
+static enum gw_sent send_up(struct packets *p, const struct gw_piece *v, int n)
 {
-    if (!p->conn || n == 0)
+    if (!p->conn)
         return GW_GONE;
-    enum gw_sent sent = p->route->host->conn_send(p->conn, b, n);
+    enum gw_sent sent = p->route->host->conn_sendv(p->conn, v, n);
     if (sent == GW_FULL)
         hold_up(p, HOLD_BROKER);
     return sent;
 }
 
+/* What is in a run, as pieces: how many. */
+static int run_pieces(const struct run *run, struct gw_piece v[2])
+{
+    int n = 0;
+
+    if (run->before)
+        v[n++] = (struct gw_piece){run->before, run->before_n};
+    if (run->n > 0)
+        v[n++] = (struct gw_piece){run->p, run->n};
+    return n;
+}
+
+static void run_clear(struct run *run)
+{
+    free(run->before);
+    *run = (struct run){0};
+}
+
 void packets_flush_up(struct packets *p)
 {
-    if (p->run_up.n > 0)
-        send_up(p, p->run_up.p, p->run_up.n);
-    p->run_up.n = 0;
+    struct gw_piece v[2];
+    int n = run_pieces(&p->run_up, v);
+
+    if (n > 0)
+        send_up(p, v, n);
+    run_clear(&p->run_up);
 }
 
 /* The input is the bridge's to write to; events only do not say so. */
@@ -67,23 +88,36 @@ static uint8_t *writable(const uint8_t *p)
     return (uint8_t *)(uintptr_t)p;
 }
 
-void packets_pass_up(struct packets *p, const struct mqtt_event *ev)
+/* Whether these bytes come right behind those of the run. */
+static bool run_goes_on(const struct run *run, const struct mqtt_event *ev)
+{
+    return !ev->kept && (run->n == 0 || run->p + run->n == ev->p);
+}
+
+static void run_add(struct run *run, struct mqtt_reader *r,
+                    const struct mqtt_event *ev)
 {
     if (ev->kept) {
-        packets_put_up(p, ev->p, ev->n);
+        run->before = mqtt_reader_take(r);
+        run->before_n = ev->n;
         return;
     }
-    if (p->run_up.n > 0 && p->run_up.p + p->run_up.n != ev->p)
+    if (run->n == 0)
+        run->p = writable(ev->p);
+    run->n += ev->n;
+}
+
+void packets_pass_up(struct packets *p, const struct mqtt_event *ev)
+{
+    if (!run_goes_on(&p->run_up, ev))
         packets_flush_up(p);
-    if (p->run_up.n == 0)
-        p->run_up.p = writable(ev->p);
-    p->run_up.n += ev->n;
+    run_add(&p->run_up, &p->up, ev);
 }
 
 void packets_put_up(struct packets *p, const uint8_t *b, size_t n)
 {
     packets_flush_up(p);
-    send_up(p, b, n);
+    send_up(p, &(struct gw_piece){b, n}, 1);
 }
 
 void packets_finish(struct packets *p)
@@ -112,24 +146,24 @@ static enum gw_sent send_down(struct packets *p, const uint8_t *b, size_t n)
 
 void packets_flush_down(struct packets *p)
 {
-    if (p->run_down.n > 0)
-        sent_down(p, p->route->host->send_inplace(p->session, GW_BINARY,
-                                                  p->run_down.p, p->run_down.n,
-                                                  false));
-    p->run_down.n = 0;
+    const struct gw_host *host = p->route->host;
+    struct run *run = &p->run_down;
+    struct gw_piece v[2];
+    int n = run_pieces(run, v);
+
+    if (n > 0 && run->before)
+        sent_down(p, host->sendv(p->session, GW_BINARY, v, n, false));
+    else if (n > 0)
+        sent_down(p, host->send_inplace(p->session, GW_BINARY, run->p, run->n,
+                                        false));
+    run_clear(run);
 }
 
 void packets_pass_down(struct packets *p, const struct mqtt_event *ev)
 {
-    if (ev->kept) {
-        packets_put_down(p, ev->p, ev->n);
-        return;
-    }
-    if (p->run_down.n > 0 && p->run_down.p + p->run_down.n != ev->p)
+    if (!run_goes_on(&p->run_down, ev))
         packets_flush_down(p);
-    if (p->run_down.n == 0)
-        p->run_down.p = writable(ev->p);
-    p->run_down.n += ev->n;
+    run_add(&p->run_down, &p->down, ev);
 }
 
 void packets_put_down(struct packets *p, const uint8_t *b, size_t n)
@@ -204,7 +238,8 @@ void packets_tells_leave(struct packets *p)
     if (p->to_broker.n == 0 || !between || p->finished)
         return;
     packets_flush_up(p);
-    enum gw_sent sent = send_up(p, p->to_broker.p, p->to_broker.n);
+    const struct gw_piece tells = {p->to_broker.p, p->to_broker.n};
+    enum gw_sent sent = send_up(p, &tells, 1);
     answers_free(&p->to_broker);
     if (sent == GW_FULL)
         hold_down(p, HOLD_BROKER);
@@ -425,6 +460,8 @@ static void packets_free(struct packets *p)
     mqtt_reader_fini(&p->down);
     mqtt_aliases_fini(&p->up_aliases);
     mqtt_aliases_fini(&p->down_aliases);
+    run_clear(&p->run_up);
+    run_clear(&p->run_down);
     answers_free(&p->to_client);
     answers_free(&p->to_broker);
     while (p->merges) {

@@ -22,10 +22,11 @@ enum {
     PACKETS_ID_RANDOM = 16, /* characters of a client id that we make up */
 };
 
-/* Bytes of the input under way that leave together. */
+/* Bytes of the input under way that leave together, and a head before them
+ * that the input has cut. */
 struct run {
-    uint8_t *p;
-    size_t n;
+    uint8_t *p, *before; /* before: from malloc(3), or NULL */
+    size_t n, before_n;
 };
 
 /* Packets of our own: they go between two others. */

@@ -348,17 +348,23 @@ static const struct mqtt_fault *pass(struct mqtt_reader *r, const uint8_t **in,
     return fault;
 }
 
+uint8_t *mqtt_reader_take(struct mqtt_reader *r)
+{
+    uint8_t *kept = r->kept;
+
+    r->kept = NULL;
+    r->kept_n = r->kept_cap = 0;
+    r->kept_told = false;
+    return kept;
+}
+
 enum mqtt_got mqtt_reader_next(struct mqtt_reader *r, const uint8_t **in,
                                const uint8_t *end, struct mqtt_event *ev)
 {
     const uint8_t *from = *in;
 
-    if (r->kept_told) {
-        free(r->kept);
-        r->kept = NULL;
-        r->kept_n = r->kept_cap = 0;
-        r->kept_told = false;
-    }
+    if (r->kept_told)
+        free(mqtt_reader_take(r));
     if (r->rest == 0)
         r->told = false;
     if (from == end)

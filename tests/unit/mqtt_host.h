@@ -145,6 +145,20 @@ static inline enum gw_sent fake_send_inplace(struct gw_session *s,
     return sent;
 }
 
+static inline enum gw_sent fake_sendv(struct gw_session *s, enum gw_type type,
+                                      const struct gw_piece *v, int n,
+                                      bool more)
+{
+    enum gw_sent sent = s->next;
+    unsigned sends = s->sends;
+
+    CHECK(n > 0 && n <= GW_PIECES_MAX);
+    for (int i = 0; i < n; i++)
+        fake_send(s, type, v[i].p, v[i].n, more);
+    s->sends = s->closed ? sends : sends + 1;
+    return s->closed ? GW_GONE : sent;
+}
+
 static inline void fake_pause(struct gw_session *s)
 {
     s->paused = true;
@@ -187,6 +201,19 @@ static inline enum gw_sent fake_conn_send(struct gw_conn *c, const uint8_t *p,
     c->next = GW_SENT;
     c->sends++;
     fake_put(&c->sent, p, n);
+    return sent;
+}
+
+static inline enum gw_sent fake_conn_sendv(struct gw_conn *c,
+                                           const struct gw_piece *v, int n)
+{
+    enum gw_sent sent = c->next;
+    unsigned sends = c->sends + 1;
+
+    CHECK(n > 0 && n <= GW_PIECES_MAX);
+    for (int i = 0; i < n; i++)
+        fake_conn_send(c, v[i].p, v[i].n);
+    c->sends = sends;
     return sent;
 }
 
@@ -270,6 +297,8 @@ static const struct gw_host fake_host = {
     .close = fake_close,
     .dial = fake_dial,
     .conn_send = fake_conn_send,
+    .sendv = fake_sendv,
+    .conn_sendv = fake_conn_sendv,
     .conn_pause = fake_conn_pause,
     .conn_resume = fake_conn_resume,
     .conn_finish = fake_conn_finish,

@@ -595,11 +595,19 @@ static void test_a_read_is_one_write(void **state)
     from_client(&g, OK_Q0 OK_Q1 OK_Q0 PINGREQ OK_Q0);
     assert_to_broker(&g, OK_Q0 OK_Q1 OK_Q0 PINGREQ OK_Q0);
     assert_int_equal(g.session.conn.sends, 1);
-    /* Cut within a head: what is kept is sent before the rest. */
+    /* Cut within a head: what is kept is sent with the rest. */
     from_client(&g, OK_Q0 "30 08 00 04 6f");
-    from_client(&g, "6b 2f 61 68 69" OK_Q0);
-    assert_to_broker(&g, OK_Q0 OK_Q0 OK_Q0);
-    assert_int_equal(g.session.conn.sends, 4);
+    assert_to_broker(&g, OK_Q0);
+    from_client(&g, "6b 2f 61 68 69" OK_Q0 OK_Q1);
+    assert_to_broker(&g, OK_Q0 OK_Q0 OK_Q1);
+    assert_int_equal(g.session.conn.sends, 3);
+    /* Or alone, if no more has come of the packet. */
+    from_client(&g, "30 08 00 04 6f");
+    from_client(&g, "6b 2f 61");
+    assert_to_broker(&g, "30 08 00 04 6f 6b 2f 61");
+    from_client(&g, "68 69");
+    assert_to_broker(&g, "68 69");
+    assert_int_equal(g.session.conn.sends, 5);
     stage_fini(&g);
 }
 
@@ -988,6 +996,29 @@ static void test_denied_deliveries(void **state)
     stage_fini(&g);
 }
 
+/* As upward: a head that is cut leaves with what follows. */
+static void test_cut_deliveries(void **state)
+{
+    struct stage g;
+    (void)state;
+
+    stage_init(&g, "all:#", "sub:no/#");
+    stage_connected(&g, CONNECT_5, CONNACK_5);
+    from_broker(&g, OK5_Q0 "30 09 00 04 6f");
+    assert_to_client(&g, OK5_Q0);
+    from_broker(&g, "6b 2f 61 00 68 69" OK5_Q0 "30 09 00 04 6e");
+    assert_to_client(&g, OK5_Q0 OK5_Q0);
+    assert_int_equal(g.session.sends, 2);
+    from_broker(&g, "6f 2f 61 00 68 69" OK5_Q0); /* this one was denied */
+    assert_to_client(&g, OK5_Q0);
+    from_broker(&g, "30 09 00 04 6f 6b");
+    g.session.next = GW_FULL;
+    from_broker(&g, "2f 61 00 68");
+    assert_to_client(&g, "30 09 00 04 6f 6b 2f 61 00 68");
+    assert_true(g.session.conn.paused);
+    stage_fini(&g);
+}
+
 /* ---- flow control ----------------------------------------------------------
  */
 
@@ -1222,6 +1253,7 @@ int main(void)
         cmocka_unit_test(test_many_answers_pause_the_client),
         cmocka_unit_test(test_down_passes_untouched),
         cmocka_unit_test(test_denied_deliveries),
+        cmocka_unit_test(test_cut_deliveries),
         cmocka_unit_test(test_back_pressure),
         cmocka_unit_test(test_answers_that_are_not_read),
         cmocka_unit_test(test_disconnect),
