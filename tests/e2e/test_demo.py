@@ -20,6 +20,7 @@ import time
 
 import gangway as harness
 import pytest
+import services
 from browser import Browser
 from gangway import BINARY, ROOT, LogLine, Place
 from rawws import RawWs, ask, request
@@ -570,9 +571,14 @@ def test_a_configuration_that_fails_says_so():
 
 @pytest.mark.slow
 @pytest.mark.timeout(300)
-def test_from_a_fresh_clone(tmp_path):
-    """Nothing is built yet; and, if the tests run as root, by another user."""
-    fresh = tmp_path / "fresh"
+def test_from_a_fresh_clone():
+    """Nothing is built yet; and, if the tests run as root, by another user, who
+    may not enter pytest's directories."""
+    with services.place() as directory:
+        check_from_a_fresh_clone(directory / "fresh")
+
+
+def check_from_a_fresh_clone(fresh):
     listed = subprocess.run(
         ["git", "-c", f"safe.directory={ROOT}", "ls-files", "-z"],
         cwd=ROOT, stdout=subprocess.PIPE, check=True,
@@ -586,9 +592,6 @@ def test_from_a_fresh_clone(tmp_path):
         nobody = pwd.getpwnam("nobody")
         for path in [fresh, *fresh.rglob("*")]:
             os.chown(path, nobody.pw_uid, nobody.pw_gid)
-        for path in [tmp_path, *tmp_path.parents]:
-            if path.owner() == pwd.getpwuid(os.geteuid()).pw_name and path != pathlib.Path("/"):
-                path.chmod(path.stat().st_mode | 0o011)
         popen = {"user": nobody.pw_uid, "group": nobody.pw_gid, "extra_groups": []}
     with MakeRun(directory=fresh, seconds=240, **popen) as run:
         with RawWs(run.place, "/lines") as ws:
