@@ -32,7 +32,7 @@ struct stream {
     bool padded;       /* base64: the message has ended by padding */
     uint8_t held_n;    /* bytes of a cut character, or of a cut group */
     uint8_t held[4];
-    uint8_t *line; /* an unfinished line, or NULL */
+    uint8_t *line;             /* an unfinished line, or NULL */
     uint32_t line_n, line_cap; /* a line is at most 1 GiB */
 };
 
