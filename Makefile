@@ -245,6 +245,10 @@ bench bench-full: deps-bench
 	@$(PYTHON) tests/bench/bench.py --build $(OUT) \
 		$(if $(filter bench-full,$@),--full) \
 		$(if $(BENCH),$(BENCH),--out tests/bench/results)
+# One shared upstream beside plain Paho: what it must carry.
+.PHONY: bench-paho
+bench-paho: all
+	@$(PYTHON) tests/bench/paho/run.py --gangway $(OUT)/gangway --check
 
 # ---- lint --------------------------------------------------------------------
 
@@ -340,6 +344,7 @@ help:
 	@echo 'fuzz-replay   the fuzzers'"'"' corpora; fuzz: FUZZ_SECONDS=60 on each'
 	@echo 'san-address   unit tests under ASan and UBSan; san-thread: under TSan'
 	@echo 'bench         what it costs beside its rivals, in ten minutes; bench-full: all'
+	@echo 'bench-paho    the shared upstream beside plain Paho'
 	@echo 'lint          format, rules, cppcheck, clang-tidy; format: apply it'
 	@echo 'man install   PREFIX=$(PREFIX) DESTDIR='
 	@echo 'deps          Debian packages to build; deps-test: and to test'
