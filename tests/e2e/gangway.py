@@ -77,6 +77,21 @@ class LogLine(dict):
         return self.line
 
 
+def until_signals_are_handled(pid):
+    """Of use where nobody is told "ready"; and with ThreadSanitizer, which holds
+    a signal back until the thread calls something it knows. Now and then it
+    keeps one that comes just before the first wait."""
+    end = time.monotonic() + START_S
+    bit = 1 << (signal.SIGTERM - 1)
+    while True:
+        status = pathlib.Path(f"/proc/{pid}/status").read_text()
+        state, caught = re.search(r"State:\s+(\w)(?s:.*)SigCgt:\s+(\w+)", status).groups()
+        if state == "Z" or (state == "S" and int(caught, 16) & bit):
+            return
+        assert time.monotonic() < end, status
+        time.sleep(0.002)
+
+
 class Gangway:
     """A running gangway.
 
@@ -160,6 +175,8 @@ class Gangway:
             raise RuntimeError(
                 f"gangway did not start\n{shlex.join(self.command)}\n{self.text()}"
             )
+        if SANITIZER == "thread":
+            until_signals_are_handled(self.pid)
 
     def _read(self, stream, on_line):
         for raw in stream:

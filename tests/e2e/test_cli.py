@@ -14,7 +14,13 @@ import time
 
 import pytest
 from backends import Server, echo
-from gangway import BINARY, SANITIZER, SANITIZER_ENV, Place
+from gangway import (
+    BINARY,
+    SANITIZER,
+    SANITIZER_ENV,
+    Place,
+    until_signals_are_handled,
+)
 from ops import Run, compile_plugin, connects, fetch
 from rawws import BINARY as BIN
 from rawws import PING, TEXT, RawWs, Wire, dial, request
@@ -665,6 +671,7 @@ def test_stdout_does_not_matter(tmp_path, how):
             assert process.poll() is None and time.monotonic() < end
             time.sleep(0.02)
         bounces(place)
+        until_signals_are_handled(process.pid)
     finally:
         process.terminate()
         assert process.wait(20) == 0

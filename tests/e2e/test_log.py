@@ -13,7 +13,15 @@ import time
 from collections import Counter
 
 import pytest
-from gangway import BINARY, SANITIZER, SANITIZER_ENV, START_S, STOP_S, Place
+from gangway import (
+    BINARY,
+    SANITIZER,
+    SANITIZER_ENV,
+    START_S,
+    STOP_S,
+    Place,
+    until_signals_are_handled,
+)
 from ops import PATIENCE_S, fetch, http, metrics
 from rawws import BINARY as BIN
 from rawws import TEXT, RawWs, Wire, ask, dial, request
@@ -457,6 +465,7 @@ def test_no_descriptor_is_taken_for_a_log(tmp_path):
                 time.sleep(0.02)
         for fd in range(3):
             assert os.readlink(f"/proc/{process.pid}/fd/{fd}") == "/dev/null"
+        until_signals_are_handled(process.pid)
     finally:
         process.terminate()
         assert process.wait(STOP_S) == 0
