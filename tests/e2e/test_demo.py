@@ -441,6 +441,8 @@ ANSWER = "document.getElementById('pub-note').innerText"
 
 @pytest.mark.timeout(120)
 def test_mqtt_packets_by_hand(page):
+    """Answers are looked for among all that came: what is retained comes, too."""
+    came = "[...document.querySelectorAll('#messages .in')].map((m) => m.innerText)"
     choose(page, "/mqtt")
     is_open(page)
     for name, answer in (
@@ -451,7 +453,7 @@ def test_mqtt_packets_by_hand(page):
         ("PINGREQ", "PINGRESP"),
     ):
         quick(page, name)
-        page.until(f"{last('in')}?.includes({json.dumps(answer)})")
+        page.until(f"{came}.some((text) => text.includes({json.dumps(answer)}))")
     quick(page, "DISCONNECT")
     page.until("document.getElementById('end').innerText.includes('1000')")
 
