@@ -428,8 +428,8 @@ static void app_fini(struct app *a)
         mailbox_fini(&a->mailbox);
     if (a->loop.ev)
         loop_fini(&a->loop);
-    for (unsigned i = 0; i < a->n_workers; i++)
-        worker_free(a->workers[i]);
+    /* The workers stay until the process ends: bridges' threads, which end in
+     * their own time, may still post to them, and are refused. */
 }
 
 static int app_run(struct app *a)

@@ -181,12 +181,6 @@ static void *worker_main(void *arg)
     return NULL;
 }
 
-void worker_free(struct worker *w)
-{
-    mailbox_fini(&w->mailbox); /* threads of bridges post until now */
-    free(w);
-}
-
 static void worker_fini(struct worker *w)
 {
     while (w->listeners) {
@@ -254,7 +248,8 @@ struct worker *worker_start(unsigned number, struct crowd *crowd,
     err_set(err, "worker %u: cannot start a thread", number);
 fail:
     worker_fini(w);
-    worker_free(w);
+    mailbox_fini(&w->mailbox);
+    free(w);
     return NULL;
 }
 

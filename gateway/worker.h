@@ -42,10 +42,9 @@ bool worker_reload(struct worker *w, struct generation *g,
  * thread ends when the last session has. */
 void worker_drain(struct worker *w, unsigned ms);
 
-/* Wait for the thread and free everything but what others may still use: its
- * counters, and its mailbox, which refuses. They go with worker_free. */
+/* Wait for the thread and free everything but what others may still use, as
+ * long as the process lives: its counters, and its mailbox, which refuses. */
 void worker_join(struct worker *w);
-void worker_free(struct worker *w);
 
 const struct metrics *worker_metrics(const struct worker *w);
 struct mailbox *worker_mailbox(struct worker *w);
