@@ -65,20 +65,19 @@ enum gw_sent session_send(struct gw_session *s, enum gw_type type, uint8_t *p,
     uint8_t opcode = s->tx_message ? WS_CONTINUATION : (uint8_t)type;
     enum conn_sent sent;
 
+    if (!headroom && n > SMALL)
+        return session_sendv(s, type, &(struct gw_piece){p, n}, 1, more);
     if (!can_send(s))
         return GW_GONE;
     size_t h = ws_head_encode_before(end, !more, opcode, n);
     if (headroom) {
         sent = conn_send(s->conn, p - h, h + n);
-    } else if (n <= SMALL) { /* cheaper than a second piece or TLS record */
+    } else { /* cheaper than a second piece or TLS record */
         uint8_t small[WS_SERVER_HEAD_MAX + SMALL];
         memcpy(small, end - h, h);
         if (n > 0)
             memcpy(small + h, p, n);
         sent = conn_send(s->conn, small, h + n);
-    } else {
-        const struct iovec v[2] = {{end - h, h}, {p, n}};
-        sent = conn_sendv(s->conn, v, 2);
     }
     s->tx_message = more;
     return account_sent(s, type == GW_TEXT, n, sent);
