@@ -1,6 +1,7 @@
 # SPDX-License-Identifier: Apache-2.0
 """A peer that stops reading pauses the other side; nothing piles up here."""
 
+import contextlib
 import socket
 import threading
 import time
@@ -187,3 +188,33 @@ def test_stalled_session_does_not_slow_others(gangway, backend, echo_server):
                 ws.text("x")
                 assert ws.recv_message() == (TEXT, b"x")
             assert time.monotonic() - began < (10 if SANITIZER else 2)
+
+
+def flood(ws):
+    """Small messages without a pause, and their answers read, until it ends."""
+    ws.sock.settimeout(None)
+    block = frame(TEXT, b"x", key=b"\0\0\0\0") * 10_000
+
+    def until_gone(do):
+        with contextlib.suppress(OSError):
+            while do():
+                pass
+
+    for do in (lambda: ws.sock.sendall(block) is None, lambda: ws.sock.recv(MIB)):
+        threading.Thread(target=until_gone, args=(do,), daemon=True).start()
+
+
+@pytest.mark.parametrize("front", ["ws", "wss"])
+def test_a_client_that_never_pauses_does_not_stop_its_loop(gangway, wss, authority, front):
+    """It sends faster than we answer: there is always more to read."""
+    config, tls = (wss, authority.client_context()) if front == "wss" else (None, None)
+    gw = gangway("echo:", config=config, listen=None if config else ["ws://127.0.0.1:0"],
+                 settings={"workers": 1})
+    with RawWs(gw, tls=tls) as busy, RawWs(gw, tls=tls) as ws:
+        flood(busy)
+        end = time.monotonic() + 1
+        while (began := time.monotonic()) < end:
+            ws.text("x")
+            assert ws.recv_message() == (TEXT, b"x")
+            assert time.monotonic() - began < (10 if SANITIZER else 2)
+        busy.sock.shutdown(socket.SHUT_RDWR)
